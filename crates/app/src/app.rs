@@ -1,0 +1,115 @@
+//! Everything that the use cases share.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use statuspulse_keys::{BcryptCost, MasterKeys};
+use statuspulse_policy::{Catalog, InstanceId};
+use statuspulse_store::{Pool, PooledConn};
+
+use crate::{
+    env::Env, error::AppError, gate::HashGate, maintenance, recorder, recorder::Recorder, replica::Replica,
+    secrets::Secrets, verify,
+};
+
+/// What an instance is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// Connections to a migrated database.
+    pub pool: Pool,
+    /// The same database, for the listening connection.
+    pub database_url: String,
+    /// Master keys, newest first.
+    pub masters: MasterKeys,
+    /// Resources, scopes, presets and endpoint rules.
+    pub catalog: Catalog,
+    /// Cost of new bcrypt hashes.
+    pub bcrypt_cost: BcryptCost,
+    /// How long this instance answers from memory without its database.
+    pub max_staleness: Duration,
+    /// Id of this instance; the same after a restart.
+    pub instance: InstanceId,
+    /// Cores of the machine, for the hashing gate.
+    pub cores: usize,
+}
+
+/// An instance: shared by all requests, all background tasks and the command line.
+#[derive(Debug)]
+pub struct App {
+    /// Time and randomness.
+    pub env: Env,
+    /// Connections.
+    pub pool: Pool,
+    /// The catalog in force; swapped as a whole.
+    pub catalog: ArcSwap<Catalog>,
+    /// Derived secrets.
+    pub secrets: Secrets,
+    /// The hashing gate.
+    pub gate: HashGate,
+    /// The replica of all keys.
+    pub replica: Replica,
+    /// The audit trail's writer.
+    pub recorder: Recorder,
+    /// Cost of new bcrypt hashes.
+    pub bcrypt_cost: BcryptCost,
+    /// Id of this instance.
+    pub instance: InstanceId,
+    pub(crate) checks: verify::SecretChecks,
+}
+
+impl App {
+    /// Prepares an instance on a migrated database: judges the master key, brings the peppers in force. Loads no keys and
+    /// starts no task; the command line needs neither.
+    ///
+    /// # Errors
+    /// When the database can't be reached or was set up with another master key.
+    pub async fn open(options: Options, env: Env) -> Result<Self, AppError> {
+        let secrets = Secrets::new(options.masters).ok_or_else(|| AppError::internal("no master key is given"))?;
+        let stream = env.id()?;
+        let app = Self {
+            replica: Replica::new(options.max_staleness, options.database_url, env.monotonic()),
+            pool: options.pool,
+            catalog: ArcSwap::from_pointee(options.catalog),
+            secrets,
+            gate: HashGate::new(options.cores),
+            recorder: Recorder::new(stream),
+            bcrypt_cost: options.bcrypt_cost,
+            instance: options.instance,
+            checks: verify::SecretChecks::default(),
+            env,
+        };
+        crate::peppers::open(&app).await?;
+        Ok(app)
+    }
+
+    /// Loads all keys and starts the background tasks of a server: the change feed, the audit writer, deferred checks,
+    /// housekeeping. They end with the runtime.
+    ///
+    /// # Errors
+    /// When the database can't be reached: an instance starts with everything or not at all.
+    pub async fn start(self) -> Result<Arc<Self>, AppError> {
+        let app = Arc::new(self);
+        app.replica.load(&app).await?;
+        tokio::spawn(crate::replica::follow(Arc::clone(&app)));
+        tokio::spawn(recorder::write_events(Arc::clone(&app)));
+        tokio::spawn(verify::work_off_checks(Arc::clone(&app)));
+        tokio::spawn(maintenance::run(Arc::clone(&app)));
+        Ok(app)
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// 503 when none can be had in time.
+    pub async fn conn(&self) -> Result<PooledConn, AppError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Leaves in order: writes what waits, takes the heartbeat away.
+    pub async fn stop(&self) {
+        if !self.recorder.flush(Duration::from_secs(8)).await {
+            tracing::error!("audit events could not be written before the end");
+        }
+        self.replica.leave(self).await;
+    }
+}

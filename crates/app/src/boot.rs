@@ -1,0 +1,476 @@
+//! From configuration to an open instance; the same for the server and the command line.
+
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use statuspulse_embedded::{Cluster, DATABASE, DataDirLock, EmbeddedError, Options as ClusterOptions};
+use statuspulse_keys::{BcryptCost, MasterKeys};
+use statuspulse_policy::{Catalog, InstanceId};
+use statuspulse_store::{Pool, migrations, pool};
+use zeroize::Zeroizing;
+
+use crate::{
+    app::{App, Options},
+    env::Env,
+    error::AppError,
+};
+
+/// Connections of a server, and of the command line.
+const SERVER_CONNECTIONS: usize = 16;
+const TOOL_CONNECTIONS: usize = 2;
+const MASTER_KEY_FILE: &str = "master.key";
+const INSTANCE_FILE: &str = "instance.id";
+
+/// A value of the configuration that can't be used. One line: the variable, the value unless it is a secret, and what is
+/// accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}{}: {accepted}", value.as_ref().map(|value| format!(" is `{value}`")).unwrap_or_default())]
+pub struct ConfigError {
+    /// Name of the environment variable.
+    pub variable: &'static str,
+    /// The value; never that of a secret.
+    pub value: Option<String>,
+    /// What is accepted.
+    pub accepted: String,
+}
+
+impl ConfigError {
+    /// A bad value that may be shown.
+    pub fn new(variable: &'static str, value: &str, accepted: impl Into<String>) -> Self {
+        let value: String = value
+            .chars()
+            .filter(|character| !character.is_control())
+            .take(200)
+            .collect();
+        Self {
+            variable,
+            value: Some(value),
+            accepted: accepted.into(),
+        }
+    }
+
+    /// A bad value that is a secret.
+    pub fn secret(variable: &'static str, accepted: impl Into<String>) -> Self {
+        Self {
+            variable,
+            value: None,
+            accepted: accepted.into(),
+        }
+    }
+}
+
+/// Why an instance could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A bad value: exit code 2.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The private PostgreSQL or the data directory.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// A file of the data directory.
+    #[error("{what} `{}`: {source}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The database refused or is away.
+    #[error("{0}")]
+    Database(String),
+}
+
+impl From<AppError> for BootError {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Unavailable { cause } | AppError::Internal { cause } => Self::Database(cause),
+            other => Self::Database(other.to_string()),
+        }
+    }
+}
+
+/// What both programs are configured with, as it comes from flags and environment.
+#[derive(Clone, Default)]
+pub struct Raw {
+    /// `DATABASE_URL`.
+    pub database_url: Option<String>,
+    /// `STATUSPULSE_DATA_DIR`.
+    pub data_dir: Option<String>,
+    /// `STATUSPULSE_MASTER_KEY`.
+    pub master_key: Option<String>,
+    /// `STATUSPULSE_MASTER_KEY_FILE`.
+    pub master_key_file: Option<String>,
+    /// `STATUSPULSE_CATALOG`.
+    pub catalog: Option<String>,
+    /// `STATUSPULSE_MAX_STALENESS`.
+    pub max_staleness: Option<String>,
+    /// `STATUSPULSE_BCRYPT_COST`.
+    pub bcrypt_cost: Option<String>,
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Raw(…)")
+    }
+}
+
+/// The same, read and judged.
+pub struct Settings {
+    database_url: Option<Zeroizing<String>>,
+    data_dir: PathBuf,
+    master_keys: Option<MasterKeys>,
+    /// File of the catalog; none means the built-in one.
+    pub catalog_file: Option<PathBuf>,
+    /// The catalog.
+    pub catalog: Catalog,
+    max_staleness: Duration,
+    bcrypt_cost: BcryptCost,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Raw {
+    /// Reads and judges every value before anything is touched.
+    ///
+    /// # Errors
+    /// The first bad value.
+    pub fn read(self) -> Result<Settings, ConfigError> {
+        if let Some(url) = &self.database_url
+            && pool::parse_url(url).is_err()
+        {
+            return Err(ConfigError::secret(
+                "DATABASE_URL",
+                "a PostgreSQL URL such as `postgresql://user@host/database`",
+            ));
+        }
+        let master_keys = match (self.master_key, self.master_key_file) {
+            (Some(_), Some(_)) => {
+                let accepted = "give this or STATUSPULSE_MASTER_KEY_FILE, not both";
+                return Err(ConfigError::secret("STATUSPULSE_MASTER_KEY", accepted));
+            }
+            (Some(text), None) => {
+                let text = Zeroizing::new(text);
+                let read = MasterKeys::parse(&text);
+                Some(read.map_err(|error| ConfigError::secret("STATUSPULSE_MASTER_KEY", error.to_string()))?)
+            }
+            (None, Some(path)) => {
+                const NAME: &str = "STATUSPULSE_MASTER_KEY_FILE";
+                let text = fs::read_to_string(&path).map(Zeroizing::new);
+                let text = text.map_err(|error| ConfigError::new(NAME, &path, format!("a readable file ({error})")))?;
+                Some(MasterKeys::parse(&text).map_err(|error| ConfigError::new(NAME, &path, error.to_string()))?)
+            }
+            (None, None) => None,
+        };
+        let catalog_file = self.catalog.map(PathBuf::from);
+        let catalog = read_catalog(catalog_file.as_deref())?;
+        let max_staleness = match self.max_staleness.as_deref() {
+            None => Duration::from_secs(60),
+            Some(text) => parse_duration(text)
+                .filter(|span| (Duration::from_secs(1)..=Duration::from_secs(600)).contains(span))
+                .ok_or_else(|| ConfigError::new("STATUSPULSE_MAX_STALENESS", text, "`1s` to `10m`"))?,
+        };
+        let bcrypt_cost = match self.bcrypt_cost.as_deref() {
+            None => BcryptCost::DEFAULT,
+            Some(text) => text
+                .parse()
+                .map_err(|_| ConfigError::new("STATUSPULSE_BCRYPT_COST", text, "10, 11 or 12"))?,
+        };
+        let data_dir = self.data_dir.unwrap_or_else(|| ".statuspulse".into());
+        if data_dir.is_empty() {
+            return Err(ConfigError::new("STATUSPULSE_DATA_DIR", "", "a folder"));
+        }
+        Ok(Settings {
+            database_url: self.database_url.map(Zeroizing::new),
+            data_dir: data_dir.into(),
+            master_keys,
+            catalog_file,
+            catalog,
+            max_staleness,
+            bcrypt_cost,
+        })
+    }
+}
+
+/// Reads a catalog, or the built-in one.
+///
+/// # Errors
+/// One line that says which rule or scope is wrong.
+pub fn read_catalog(file: Option<&Path>) -> Result<Catalog, ConfigError> {
+    const NAME: &str = "STATUSPULSE_CATALOG";
+    let Some(file) = file else {
+        return Catalog::builtin().map_err(|error| ConfigError::secret(NAME, error.to_string()));
+    };
+    let shown = file.display().to_string();
+    let text = fs::read_to_string(file)
+        .map_err(|error| ConfigError::new(NAME, &shown, format!("a readable file ({error})")))?;
+    let one_line = |error: &dyn fmt::Display| error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    Catalog::from_toml(&text).map_err(|error| ConfigError::new(NAME, &shown, one_line(&error)))
+}
+
+/// Reads a span of time such as `500ms`, `60s`, `5m`, `24h` or `90d`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// Who opens an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The server: the data directory is its own.
+    Server,
+    /// The command line: beside a server or without one.
+    Tool,
+}
+
+/// An open instance and what has to be closed after it.
+#[derive(Debug)]
+pub struct Instance {
+    /// The instance.
+    pub app: App,
+    /// Steps that were applied to the database.
+    pub migrated: Vec<String>,
+    /// What has to be closed.
+    pub resources: Resources,
+}
+
+/// The private PostgreSQL and the claim on the data directory.
+#[derive(Debug, Default)]
+pub struct Resources {
+    cluster: Option<Cluster>,
+    _lock: Option<DataDirLock>,
+}
+
+impl Resources {
+    /// Stops the private PostgreSQL if nobody else uses it.
+    ///
+    /// # Errors
+    /// When it can't be stopped.
+    pub async fn close(self) -> Result<(), BootError> {
+        let Some(cluster) = self.cluster else { return Ok(()) };
+        let closed = tokio::task::spawn_blocking(|| cluster.close()).await;
+        closed.map_err(|error| BootError::Database(error.to_string()))??;
+        Ok(())
+    }
+
+    /// Whether the database is the private one.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.cluster.is_some()
+    }
+}
+
+/// Opens the data directory, starts the private PostgreSQL where no other database is given, migrates, and judges the
+/// master key.
+///
+/// # Errors
+/// See [`BootError`]; nothing is left running.
+pub async fn open(settings: Settings, env: Env, purpose: Purpose) -> Result<Instance, BootError> {
+    let data_dir = settings.data_dir.clone();
+    let private = settings.database_url.is_none();
+    let opening = move || -> Result<_, BootError> {
+        let data_dir = statuspulse_embedded::prepare_data_dir(&data_dir)?;
+        let lock = if purpose == Purpose::Server {
+            Some(DataDirLock::acquire(&data_dir)?)
+        } else {
+            None
+        };
+        let cluster = if private {
+            Some(Cluster::open(&ClusterOptions::new(&data_dir))?)
+        } else {
+            None
+        };
+        Ok((data_dir, Resources { cluster, _lock: lock }))
+    };
+    let opened = tokio::task::spawn_blocking(opening).await;
+    let (data_dir, resources) = opened.map_err(|error| BootError::Database(error.to_string()))??;
+    match connect(settings, env, purpose, &data_dir, &resources).await {
+        Ok((app, migrated)) => Ok(Instance {
+            app,
+            migrated,
+            resources,
+        }),
+        Err(error) => {
+            resources.close().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn connect(
+    settings: Settings,
+    env: Env,
+    purpose: Purpose,
+    data_dir: &Path,
+    resources: &Resources,
+) -> Result<(App, Vec<String>), BootError> {
+    let url = match (&settings.database_url, &resources.cluster) {
+        (Some(url), _) => url.to_string(),
+        (None, Some(cluster)) => cluster.url(DATABASE),
+        (None, None) => return Err(BootError::Database("no database is given".into())),
+    };
+    let database = pool::parse_url(&url).map_err(|error| BootError::Database(error.to_string()))?;
+    let migrated = migrations::migrate(&database, env.now())
+        .await
+        .map_err(|error| BootError::Database(error.to_string()))?;
+    let masters = match settings.master_keys {
+        Some(keys) => keys,
+        None => generated_master_key(data_dir, &env)?,
+    };
+    let connections = if purpose == Purpose::Server {
+        SERVER_CONNECTIONS
+    } else {
+        TOOL_CONNECTIONS
+    };
+    let options = Options {
+        pool: Pool::new(&url, connections).map_err(|error| BootError::Database(error.to_string()))?,
+        database_url: url,
+        masters,
+        catalog: settings.catalog,
+        bcrypt_cost: settings.bcrypt_cost,
+        max_staleness: settings.max_staleness,
+        instance: instance_id(data_dir, &env)?,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    Ok((App::open(options, env).await?, migrated))
+}
+
+/// The master key of the data directory; made at the first start, readable by its owner alone.
+fn generated_master_key(data_dir: &Path, env: &Env) -> Result<MasterKeys, BootError> {
+    let path = data_dir.join(MASTER_KEY_FILE);
+    let fresh = || -> Result<String, BootError> {
+        let secret = Zeroizing::new(env.random::<32>().map_err(AppError::from)?);
+        Ok(format!("{}\n", STANDARD.encode(secret.as_slice())))
+    };
+    let text = Zeroizing::new(read_or_create(&path, fresh)?);
+    MasterKeys::parse(&text).map_err(|error| BootError::File {
+        what: "no master key is in",
+        path,
+        source: io::Error::other(error.to_string()),
+    })
+}
+
+fn instance_id(data_dir: &Path, env: &Env) -> Result<InstanceId, BootError> {
+    let path = data_dir.join(INSTANCE_FILE);
+    let text = read_or_create(&path, || Ok(format!("{}\n", env.id().map_err(AppError::from)?)))?;
+    text.trim().parse().map_err(|_| BootError::File {
+        what: "no instance id is in",
+        path,
+        source: io::Error::other("remove the file to get a new one"),
+    })
+}
+
+/// Reads a small file; where there is none, writes one whole and durably before its name appears, so that neither a crash
+/// nor a second process can leave a half-written secret behind.
+fn read_or_create(path: &Path, content: impl FnOnce() -> Result<String, BootError>) -> Result<String, BootError> {
+    let failed = |what| {
+        move |source| BootError::File {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read.map_err(failed("can't read")),
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let fresh = path.with_file_name(name);
+    let content = Zeroizing::new(content()?);
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)
+        .and_then(|mut file| {
+            file.write_all(content.as_bytes())?;
+            file.sync_all()
+        });
+    written.map_err(failed("can't write"))?;
+    // A link, unlike a rename, fails when somebody else was faster; theirs then counts.
+    let linked = fs::hard_link(&fresh, path);
+    fs::remove_file(&fresh).map_err(failed("can't remove the draft of"))?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("can't create")(error)),
+        _ => fs::read_to_string(path).map_err(failed("can't read")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_a_number_and_a_unit() {
+        let read = ["500ms", "60s", "5m", "24h", "90d", "60", "s", "-1s", "1.5s", ""].map(parse_duration);
+        let seconds = |n| Some(Duration::from_secs(n));
+        let expected = [
+            Some(Duration::from_millis(500)),
+            seconds(60),
+            seconds(300),
+            seconds(86_400),
+            seconds(7_776_000),
+        ];
+        assert_eq!((&read[..5], &read[5..]), (&expected[..], &[None; 5][..]));
+    }
+
+    #[test]
+    fn a_bad_secret_is_named_but_not_shown() {
+        let raw = Raw {
+            master_key: Some("hunter2-hunter2".into()),
+            ..Raw::default()
+        };
+        let error = raw.read().unwrap_err().to_string();
+        assert!(error.starts_with("STATUSPULSE_MASTER_KEY: ") && !error.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_bad_value_is_named_and_shown() {
+        let raw = Raw {
+            max_staleness: Some("11m".into()),
+            ..Raw::default()
+        };
+        assert_eq!(
+            raw.read().unwrap_err().to_string(),
+            "STATUSPULSE_MAX_STALENESS is `11m`: `1s` to `10m`"
+        );
+    }
+
+    #[test]
+    fn a_password_in_a_bad_database_url_is_not_shown() {
+        let raw = Raw {
+            database_url: Some("postgresql://u:hunter2@:::/x".into()),
+            ..Raw::default()
+        };
+        assert!(!raw.read().unwrap_err().to_string().contains("hunter2"));
+    }
+}

@@ -1,0 +1,28 @@
+//! The use cases: each is rules, one transaction and its audit row. The REST API and the operators' command line call the
+//! same functions, so neither can do what the other can't explain.
+
+pub mod app;
+pub mod boot;
+pub mod caller;
+pub mod cursor;
+pub mod env;
+pub mod error;
+pub mod gate;
+pub mod keys;
+pub mod maintenance;
+pub mod organizations;
+pub mod passwords;
+pub mod peppers;
+pub mod recorder;
+pub mod replica;
+pub mod secrets;
+pub mod sessions;
+pub mod settings;
+pub mod users;
+pub mod verify;
+pub mod views;
+
+pub use app::{App, Options};
+pub use caller::{Caller, Principal};
+pub use env::{Clock, Entropy, Env};
+pub use error::{AppError, FieldError};

@@ -1,0 +1,39 @@
+//! Housekeeping inside the process: partitions made ahead, ended sessions, old counts.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::Duration as Span;
+use statuspulse_store::{StoreError, idempotency, migrations, sessions, users};
+
+use crate::app::App;
+
+const EVERY: Duration = Duration::from_secs(3_600);
+const FORGET_FAILURES: Span = Span::hours(1);
+/// How long a repeat of a request that made a token is recognised.
+pub const IDEMPOTENCY: Span = Span::hours(24);
+
+/// Runs at start and every hour; every instance may, each step is one statement that finds nothing the second time.
+pub(crate) async fn run(app: Arc<App>) {
+    loop {
+        if let Err(error) = pass(&app).await {
+            tracing::warn!(%error, "housekeeping did not finish; the next round tries again");
+        }
+        app.replica.forget_idle_clients();
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// One round.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn pass(app: &App) -> Result<(), StoreError> {
+    let now = app.env.now();
+    let mut conn = app.pool.get().await?;
+    migrations::make_partitions(&mut conn, now).await?;
+    let sessions = sessions::remove_ended(&mut conn, now).await?;
+    let failures = users::remove_old_login_failures(&mut conn, now - FORGET_FAILURES).await?;
+    let requests = idempotency::remove_old(&mut conn, now - IDEMPOTENCY).await?;
+    tracing::debug!(sessions, failures, requests, "housekeeping done");
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! The audit trail's writer.
+//!
+//! A change writes its event in its own transaction. A judged call can't wait for the database: its event goes into a
+//! bounded queue that a task writes in batches. When the queue is full or a row is refused, the event is lost, but never
+//! silently: it is counted, logged, and a gap record says how many as soon as the database takes one.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use statuspulse_audit::{Action, Actor, AlertRule, Class, Event, Outcome};
+use statuspulse_policy::{AlertId, KeyId};
+use statuspulse_store::{
+    AsyncConnection as _, Conn, StoreError,
+    alerts::{self, Happening},
+    audit::{self, NumberedEvent},
+    keys::{Usage, write_usage},
+};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    caller::{Caller, Principal},
+    error::AppError,
+};
+
+/// Events that wait to be written, at most; about 40 MB.
+const QUEUE: usize = 65_536;
+/// Events of one transaction.
+const BATCH: usize = 2_000;
+/// How long a batch waits for more.
+const LINGER: Duration = Duration::from_millis(100);
+/// How often the last use of keys is written.
+const USAGE_EVERY: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(500);
+
+enum Message {
+    Event(Box<Event>),
+    Happening(Box<Happening>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Recorder {
+    stream: Uuid,
+    sequence: AtomicI64,
+    sender: mpsc::Sender<Message>,
+    receiver: Mutex<Option<mpsc::Receiver<Message>>>,
+    lost: AtomicU64,
+    lost_ever: AtomicU64,
+    behind: AtomicBool,
+}
+
+impl Recorder {
+    /// A recorder whose stream is this process.
+    #[must_use]
+    pub fn new(stream: Uuid) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        Self {
+            stream,
+            sequence: AtomicI64::new(0),
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+            lost: AtomicU64::new(0),
+            lost_ever: AtomicU64::new(0),
+            behind: AtomicBool::new(false),
+        }
+    }
+
+    fn number(&self, event: Event) -> NumberedEvent {
+        NumberedEvent {
+            stream: self.stream,
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+            event,
+        }
+    }
+
+    /// Writes a change's event in the change's own transaction.
+    ///
+    /// # Errors
+    /// When it can't be written: then the change must fail too.
+    pub async fn record(&self, conn: &mut Conn, event: Event) -> Result<(), StoreError> {
+        let at = event.occurred_at;
+        audit::insert(conn, &[self.number(event)], at).await
+    }
+
+    /// Queues the event of a judged call. Never blocks.
+    pub fn queue(&self, event: Event) {
+        self.send(Message::Event(Box::new(event)));
+    }
+
+    /// Queues what opens an alert. Never blocks.
+    pub fn alert(&self, happening: Happening) {
+        self.send(Message::Happening(Box::new(happening)));
+    }
+
+    fn send(&self, message: Message) {
+        if self.sender.try_send(message).is_err() {
+            self.lose(1);
+        }
+    }
+
+    fn lose(&self, count: u64) {
+        self.lost_ever.fetch_add(count, Ordering::Relaxed);
+        // Log the first of a row; the gap record has the number.
+        if self.lost.fetch_add(count, Ordering::AcqRel) == 0 {
+            tracing::error!(count, "audit events could not be kept; a gap record will follow");
+        }
+    }
+
+    /// Events lost since the start.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost_ever.load(Ordering::Relaxed)
+    }
+
+    /// Whether events wait because the database doesn't take them.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything queued before is written, at most that long. Answers whether it was.
+    pub async fn flush(&self, patience: Duration) -> bool {
+        let (done, written) = oneshot::channel();
+        let flushed = async { self.sender.send(Message::Flush(done)).await.is_ok() && written.await.is_ok() };
+        tokio::time::timeout(patience, flushed).await.unwrap_or(false)
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    events: Vec<NumberedEvent>,
+    happenings: HashMap<(AlertRule, String), Happening>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.happenings.is_empty()
+    }
+
+    fn add_happening(&mut self, fresh: Happening) {
+        let place = self.happenings.entry((fresh.rule, fresh.subject.clone()));
+        let held = place.or_insert_with(|| Happening {
+            count: 0,
+            ..fresh.clone()
+        });
+        held.count += fresh.count;
+        held.first_at = held.first_at.min(fresh.first_at);
+        held.last_at = held.last_at.max(fresh.last_at);
+        for (list, more) in [(&mut held.routes, fresh.routes), (&mut held.sources, fresh.sources)] {
+            for text in more {
+                if !list.contains(&text) {
+                    list.push(text);
+                }
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct UsageBook(HashMap<KeyId, Usage>);
+
+impl UsageBook {
+    /// Only accepted calls count as use.
+    fn note(&mut self, event: &Event) {
+        let accepted = event.action == Action::ApiCall && event.outcome == Outcome::Allowed;
+        let Actor::ApiKey { id, .. } = event.actor else { return };
+        if !accepted {
+            return;
+        }
+        let entry = self.0.entry(id).or_insert_with(|| Usage {
+            key: id,
+            at: event.occurred_at,
+            addresses: Vec::new(),
+        });
+        entry.at = entry.at.max(event.occurred_at);
+        if let Some(ip) = event.origin.ip {
+            entry.addresses.retain(|known: &IpAddr| *known != ip);
+            entry.addresses.insert(0, ip);
+            entry.addresses.truncate(5);
+        }
+    }
+}
+
+/// The writer's task. Ends when the recorder is gone, or at once when another task has taken the queue.
+pub async fn write_events(app: Arc<App>) {
+    let Some(mut receiver) = app.recorder.receiver.lock().await.take() else {
+        return;
+    };
+    let mut usage = UsageBook::default();
+    let mut usage_due = tokio::time::Instant::now() + USAGE_EVERY;
+    let mut messages = Vec::with_capacity(BATCH);
+    loop {
+        let until_usage = usage_due.saturating_duration_since(tokio::time::Instant::now());
+        let received = tokio::time::timeout(until_usage, receiver.recv_many(&mut messages, BATCH)).await;
+        match received {
+            Ok(0) => break,
+            Ok(count) if count < BATCH && !messages.iter().any(|message| matches!(message, Message::Flush(_))) => {
+                tokio::time::sleep(LINGER).await;
+                while messages.len() < BATCH {
+                    let Ok(message) = receiver.try_recv() else { break };
+                    messages.push(message);
+                }
+            }
+            _ => {}
+        }
+        let mut batch = Batch::default();
+        for message in messages.drain(..) {
+            match message {
+                Message::Event(event) => {
+                    usage.note(&event);
+                    batch.events.push(app.recorder.number(*event));
+                }
+                Message::Happening(happening) => batch.add_happening(*happening),
+                Message::Flush(done) => batch.waiting.push(done),
+            }
+        }
+        let flushing = !batch.waiting.is_empty();
+        if !batch.is_empty() {
+            write_batch(&app, &mut batch).await;
+        }
+        if tokio::time::Instant::now() >= usage_due || flushing {
+            write_usage_book(&app, &mut usage).await;
+            usage_due = tokio::time::Instant::now() + USAGE_EVERY;
+        }
+        for done in batch.waiting {
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Writes a batch, however long the database is away; the queue takes what comes meanwhile. A batch that the database
+/// refuses is halved until the row is alone; that row is lost and counted.
+async fn write_batch(app: &App, batch: &mut Batch) {
+    let happenings: Vec<Happening> = std::mem::take(&mut batch.happenings).into_values().collect();
+    let mut parts = vec![std::mem::take(&mut batch.events)];
+    let mut alerts_due = !happenings.is_empty();
+    while let Some(events) = parts.pop() {
+        let raised: &[Happening] = if alerts_due { &happenings } else { &[] };
+        match try_write(app, &events, raised).await {
+            Ok(()) => {
+                alerts_due = false;
+                app.recorder.behind.store(false, Ordering::Relaxed);
+            }
+            Err(error) if error.is_unavailable() => {
+                app.recorder.behind.store(true, Ordering::Relaxed);
+                tracing::warn!(%error, waiting = events.len(), "audit events wait for the database");
+                parts.push(events);
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(error) if events.len() <= 1 => {
+                tracing::error!(%error, "an audit event or alert was refused by the database");
+                if alerts_due && !events.is_empty() {
+                    // Find out which of the two it is.
+                    alerts_due = false;
+                    parts.push(events);
+                } else {
+                    alerts_due = false;
+                    app.recorder.lose(1);
+                }
+            }
+            Err(_) => {
+                let mut first = events;
+                let second = first.split_off(first.len() / 2);
+                parts.push(second);
+                parts.push(first);
+            }
+        }
+    }
+    if alerts_due {
+        tracing::error!(alerts = happenings.len(), "alerts could not be opened");
+    }
+}
+
+async fn try_write(app: &App, events: &[NumberedEvent], happenings: &[Happening]) -> Result<(), StoreError> {
+    let mut conn = app.pool.get().await?;
+    let lost = app.recorder.lost.load(Ordering::Acquire);
+    let now = app.env.now();
+    conn.transaction(async |conn| {
+        audit::insert(conn, events, now).await?;
+        for happening in happenings {
+            raise(app, conn, happening).await?;
+        }
+        if lost > 0 {
+            write_gap(app, conn, lost, now).await?;
+        }
+        Ok::<_, StoreError>(())
+    })
+    .await?;
+    app.recorder.lost.fetch_sub(lost, Ordering::AcqRel);
+    Ok(())
+}
+
+/// Opens or continues an alert, with the event of its opening, in the caller's transaction.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<(), StoreError> {
+    let unavailable = |error: AppError| StoreError::Unavailable(error.to_string());
+    let id = AlertId::from_uuid(app.env.id().map_err(|error| unavailable(error.into()))?);
+    if !alerts::raise(conn, id, happening).await? {
+        return Ok(());
+    }
+    tracing::warn!(rule = happening.rule.as_str(), subject = %happening.subject, "alert opened");
+    let event = Caller::system(app)
+        .event(app, Class::A, Action::AlertOpen, happening.organization)
+        .map_err(unavailable)?
+        .with("alert_id", id.to_string())
+        .with("rule", happening.rule.as_str())
+        .with("subject", happening.subject.clone());
+    app.recorder.record(conn, event).await
+}
+
+async fn write_gap(app: &App, conn: &mut Conn, lost: u64, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let unavailable = |error: AppError| StoreError::Unavailable(error.to_string());
+    let caller = Caller::new(Principal::System, statuspulse_audit::event::Origin::default(), now);
+    let mut event = caller
+        .event(app, Class::A, Action::AuditGap, None)
+        .map_err(unavailable)?;
+    event.outcome = Outcome::Failed;
+    let event = event
+        .with("count", lost)
+        .with("to", json!(now))
+        .with("reason", "queue_full_or_refused");
+    app.recorder.record(conn, event).await?;
+    let happening = Happening {
+        rule: AlertRule::AuditGap,
+        organization: None,
+        subject_kind: "instance",
+        subject: app.instance.to_string(),
+        first_at: now,
+        last_at: now,
+        count: i64::try_from(lost).unwrap_or(i64::MAX),
+        routes: Vec::new(),
+        sources: Vec::new(),
+        facts: serde_json::Map::new(),
+    };
+    raise(app, conn, &happening).await
+}
+
+async fn write_usage_book(app: &App, book: &mut UsageBook) {
+    if book.0.is_empty() {
+        return;
+    }
+    let usage: Vec<Usage> = book.0.values().cloned().collect();
+    let written = async {
+        let mut conn = app.pool.get().await?;
+        write_usage(&mut conn, &usage).await
+    };
+    match written.await {
+        Ok(()) => book.0.clear(),
+        // The times stay in the book and go with the next round.
+        Err(error) => tracing::warn!(%error, keys = usage.len(), "the last use of keys could not be written"),
+    }
+}

@@ -1,0 +1,314 @@
+//! The replica and the feed that keeps it: one task pulls what has changed, on a hint and at least every second, and is
+//! the only one that says how far this instance has come.
+
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use quick_cache::sync::Cache;
+use statuspulse_keys::{
+    Directory, LookupId,
+    directory::{Applied, Found},
+};
+use statuspulse_policy::counter_key;
+use statuspulse_store::{StoreError, feed, instances, keys, listen::Listener, organizations, pool};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{app::App, error::AppError};
+
+/// How often the feed is asked without a hint. A hint that got lost costs no more than this.
+pub const POLL: Duration = Duration::from_millis(750);
+/// How often the heartbeat is written while nothing changes.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// How often the clock is compared with the database's.
+const CLOCK_EVERY: Duration = Duration::from_secs(30);
+/// Tokens that were not found are not asked for again this soon.
+const NEGATIVE_FOR: chrono::Duration = chrono::Duration::seconds(2);
+const NEGATIVE_ENTRIES: usize = 65_536;
+/// Look-ups by query of tokens that aren't in memory: per client address, and for all together.
+const MISSES_PER_CLIENT: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const MISSES_BURST_PER_CLIENT: NonZeroU32 = NonZeroU32::new(40).unwrap();
+const MISSES: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Replica {
+    /// The keys.
+    pub directory: Directory,
+    database_url: String,
+    max_staleness: Duration,
+    applied: AtomicI64,
+    fresh_at: AtomicU64,
+    last_poll_failed: AtomicBool,
+    clock_skew_ms: AtomicI64,
+    queries: AtomicUsize,
+    negative: Cache<u128, DateTime<Utc>>,
+    per_client: DefaultKeyedRateLimiter<Option<IpAddr>>,
+    overall: DefaultDirectRateLimiter,
+    wake: mpsc::Sender<oneshot::Sender<()>>,
+    woken: tokio::sync::Mutex<Option<mpsc::Receiver<oneshot::Sender<()>>>>,
+}
+
+impl Replica {
+    pub(crate) fn new(max_staleness: Duration, database_url: String, now: Duration) -> Self {
+        let (wake, woken) = mpsc::channel(1_024);
+        Self {
+            directory: Directory::new(),
+            database_url,
+            max_staleness,
+            applied: AtomicI64::new(0),
+            fresh_at: AtomicU64::new(millis(now)),
+            last_poll_failed: AtomicBool::new(false),
+            clock_skew_ms: AtomicI64::new(0),
+            queries: AtomicUsize::new(0),
+            negative: Cache::new(NEGATIVE_ENTRIES),
+            per_client: RateLimiter::keyed(Quota::per_second(MISSES_PER_CLIENT).allow_burst(MISSES_BURST_PER_CLIENT)),
+            overall: RateLimiter::direct(Quota::per_second(MISSES)),
+            wake,
+            woken: tokio::sync::Mutex::new(Some(woken)),
+        }
+    }
+
+    /// Number of the last change that is in force here.
+    #[must_use]
+    pub fn applied(&self) -> i64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Queries for tokens that weren't in memory, since the start.
+    #[must_use]
+    pub fn queries(&self) -> usize {
+        self.queries.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the feed was last read with success.
+    #[must_use]
+    pub fn age(&self, app: &App) -> Duration {
+        Duration::from_millis(millis(app.env.monotonic()).saturating_sub(self.fresh_at.load(Ordering::Acquire)))
+    }
+
+    /// Whether this instance has been without the feed for so long that it can't tell an outage from being cut off while
+    /// somebody revokes a key.
+    #[must_use]
+    pub fn is_stale(&self, app: &App) -> bool {
+        self.age(app) >= self.max_staleness
+    }
+
+    /// Whether the last try to read the feed failed.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.last_poll_failed.load(Ordering::Relaxed)
+    }
+
+    /// How far this machine's clock is from the database's, in milliseconds.
+    #[must_use]
+    pub fn clock_skew_ms(&self) -> i64 {
+        self.clock_skew_ms.load(Ordering::Relaxed)
+    }
+
+    /// Loads everything, at start.
+    pub(crate) async fn load(&self, app: &App) -> Result<(), AppError> {
+        self.pull(app).await?;
+        self.beat(app).await?;
+        Ok(())
+    }
+
+    /// Asks the feed's task to read now and waits until it has, at most a second: after a change made here, so that this
+    /// instance judges the next call by it. On the command line there is no such task, and nothing to wait for.
+    pub async fn catch_up(&self) {
+        let (done, pulled) = oneshot::channel();
+        if self.wake.try_send(done).is_ok() {
+            // The poll comes anyway.
+            let _ = tokio::time::timeout(Duration::from_secs(1), pulled).await;
+        }
+    }
+
+    async fn pull(&self, app: &App) -> Result<bool, StoreError> {
+        let before = self.applied();
+        let mut conn = app.pool.get().await?;
+        let changes = feed::changes_after(&mut conn, before, app.env.now()).await?;
+        for organization in changes.organizations {
+            self.directory.apply_organization(organization);
+        }
+        if let Some(peppers) = changes.peppers
+            && let Some(missing) = app.secrets.set_peppers(&peppers)
+        {
+            tracing::error!(
+                pepper = missing.version,
+                master_key = missing.master_key_version,
+                "a pepper needs a master key that this instance doesn't have; keys under it are not found"
+            );
+        }
+        for key in changes.keys {
+            let id = key.key.id;
+            if self.directory.apply_key(key) == Applied::UnknownOrganization {
+                tracing::error!(key = %id, "a key of an organization that the feed never brought");
+            }
+        }
+        self.applied.fetch_max(changes.through, Ordering::AcqRel);
+        self.fresh_at.store(millis(app.env.monotonic()), Ordering::Release);
+        Ok(changes.through > before)
+    }
+
+    async fn beat(&self, app: &App) -> Result<(), StoreError> {
+        let mut conn = app.pool.get().await?;
+        let now = app.env.now();
+        let beat = instances::Heartbeat {
+            id: app.instance,
+            applied: self.applied(),
+            at: now,
+            max_staleness_seconds: i32::try_from(self.max_staleness.as_secs()).unwrap_or(i32::MAX),
+        };
+        instances::beat(&mut conn, &beat, now).await
+    }
+
+    async fn compare_clocks(&self, app: &App) -> Result<(), StoreError> {
+        let mut conn = app.pool.get().await?;
+        let theirs = feed::database_time(&mut conn).await?;
+        let skew = (app.env.now() - theirs).num_milliseconds();
+        self.clock_skew_ms.store(skew, Ordering::Relaxed);
+        if skew.abs() > 2_000 {
+            tracing::warn!(skew_ms = skew, "this machine's clock and the database's differ");
+        }
+        Ok(())
+    }
+
+    /// Takes the heartbeat away: nobody has to wait for an instance that has left in order.
+    pub(crate) async fn leave(&self, app: &App) {
+        let left = async {
+            let mut conn = app.pool.get().await?;
+            instances::remove(&mut conn, app.instance).await
+        };
+        if let Err(error) = left.await {
+            tracing::warn!(%error, "the heartbeat stays; revocations will wait for this instance for a while");
+        }
+    }
+
+    /// Looks for a token that isn't in memory: a key made a moment ago on another instance, or nobody's token. At most
+    /// one query a token every two seconds, and a bounded number of queries for each client and for all.
+    ///
+    /// # Errors
+    /// When the database can't be asked: then nobody may say that the token is unknown.
+    pub async fn find_by_query(
+        &self,
+        app: &App,
+        lookups: &[LookupId],
+        client: Option<IpAddr>,
+    ) -> Result<Option<Found>, AppError> {
+        let Some(first) = lookups.first() else { return Ok(None) };
+        let place = first.map_key();
+        let now = app.env.now();
+        if self.negative.get(&place).is_some_and(|at| now - at >= NEGATIVE_FOR) {
+            self.negative.remove(&place);
+        }
+        // One of many identical look-ups asks; the others wait for its answer.
+        let guard = match self.negative.get_value_or_guard_async(&place).await {
+            Ok(_) => return Ok(None),
+            Err(guard) => guard,
+        };
+        if let Some(found) = lookups.iter().find_map(|lookup| self.directory.find(lookup)) {
+            return Ok(Some(found));
+        }
+        let allowed = self.per_client.check_key(&client.map(counter_key)).is_ok() && self.overall.check().is_ok();
+        if !allowed {
+            return Ok(None);
+        }
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        let mut conn = app.conn().await?;
+        let Some(snapshot) = keys::find_by_lookup(&mut conn, lookups).await? else {
+            // Whether the guard is gone meanwhile makes no difference to the answer.
+            let _ = guard.insert(now);
+            return Ok(None);
+        };
+        if self.directory.organization(snapshot.key.organization_id).is_none()
+            && let Some(organization) = organizations::policy_of(&mut conn, snapshot.key.organization_id).await?
+        {
+            self.directory.apply_organization(organization);
+        }
+        // The feed may have been faster and know better: what is in the directory counts, not what was read here.
+        self.directory.apply_key(snapshot);
+        Ok(lookups.iter().find_map(|lookup| self.directory.find(lookup)))
+    }
+
+    pub(crate) fn forget_idle_clients(&self) {
+        self.per_client.retain_recent();
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The feed's task.
+pub(crate) async fn follow(app: Arc<App>) {
+    let Some(mut woken) = app.replica.woken.lock().await.take() else {
+        return;
+    };
+    let Ok(database) = pool::parse_url(&app.replica.database_url) else {
+        return;
+    };
+    let mut listener: Option<Listener> = None;
+    let (mut beat_due, mut clock_due) = (tokio::time::Instant::now(), tokio::time::Instant::now());
+    loop {
+        if listener.is_none() {
+            listener = Listener::connect(&database).await.ok();
+        }
+        let mut waiting = Vec::new();
+        let mut lost = false;
+        tokio::select! {
+            asked = woken.recv() => match asked {
+                Some(done) => waiting.push(done),
+                None => return,
+            },
+            alive = hint(listener.as_mut()) => lost = !alive,
+            () = tokio::time::sleep(POLL) => {}
+        }
+        if lost {
+            listener = None;
+        }
+        while let Ok(done) = woken.try_recv() {
+            waiting.push(done);
+        }
+        let pulled = app.replica.pull(&app).await;
+        let failed = pulled.is_err();
+        if failed != app.replica.last_poll_failed.swap(failed, Ordering::Relaxed) {
+            match &pulled {
+                Err(error) => tracing::warn!(%error, "the change feed can't be read; calls are judged from memory"),
+                Ok(_) => tracing::info!("the change feed can be read again"),
+            }
+        }
+        if let Ok(changed) = pulled
+            && (changed || tokio::time::Instant::now() >= beat_due)
+        {
+            beat_due = tokio::time::Instant::now() + BEAT_EVERY;
+            if let Err(error) = app.replica.beat(&app).await {
+                tracing::warn!(%error, "the heartbeat could not be written");
+            }
+        }
+        if !failed && tokio::time::Instant::now() >= clock_due {
+            clock_due = tokio::time::Instant::now() + CLOCK_EVERY;
+            if let Err(error) = app.replica.compare_clocks(&app).await {
+                tracing::warn!(%error, "the clocks could not be compared");
+            }
+        }
+        for done in waiting {
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        }
+    }
+}
+
+async fn hint(listener: Option<&mut Listener>) -> bool {
+    match listener {
+        Some(listener) => listener.hint().await,
+        None => std::future::pending().await,
+    }
+}

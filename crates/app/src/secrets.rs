@@ -1,0 +1,135 @@
+//! What is derived from the master key, once at start.
+
+use std::fmt;
+
+use arc_swap::ArcSwap;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use statuspulse_audit::FingerprintKey;
+use statuspulse_keys::{LookupId, MasterKey, MasterKeys, Pepper, Token, digest::keyed_mac};
+use statuspulse_store::peppers::PepperVersion;
+use subtle::ConstantTimeEq as _;
+
+/// Derived keys, each for one purpose.
+pub struct Secrets {
+    masters: MasterKeys,
+    session: Hmac<Sha256>,
+    csrf: Hmac<Sha256>,
+    cursor: Hmac<Sha256>,
+    back_off: Hmac<Sha256>,
+    fingerprint: FingerprintKey,
+    peppers: ArcSwap<Vec<Pepper>>,
+}
+
+impl Secrets {
+    /// Derives everything. `None` when there is no master key.
+    #[must_use]
+    pub fn new(masters: MasterKeys) -> Option<Self> {
+        // Sessions, cursors and the like are derived from the oldest key that is given: they must look the same on every
+        // instance while a new master key is being rolled out.
+        let oldest = masters.iter().last()?;
+        let derived = |label: &str| keyed_mac(&oldest.derive(label, &[]));
+        Some(Self {
+            session: derived("session"),
+            csrf: derived("csrf"),
+            cursor: derived("cursor"),
+            back_off: derived("back-off"),
+            fingerprint: FingerprintKey::new(&oldest.derive("fingerprint", &[])),
+            peppers: ArcSwap::from_pointee(Vec::new()),
+            masters,
+        })
+    }
+
+    /// The master keys.
+    #[must_use]
+    pub const fn masters(&self) -> &MasterKeys {
+        &self.masters
+    }
+
+    /// The newest master key.
+    #[must_use]
+    pub fn newest_master(&self) -> Option<&MasterKey> {
+        self.masters.newest()
+    }
+
+    /// Puts peppers in force, newest first. Answers a version whose master key isn't known here.
+    pub fn set_peppers(&self, versions: &[PepperVersion]) -> Option<PepperVersion> {
+        let mut missing = None;
+        let mut peppers = Vec::with_capacity(versions.len());
+        for version in versions {
+            match self.masters.version(version.master_key_version) {
+                Some(master) => peppers.push(Pepper::derive(master, version.version)),
+                None => missing = missing.or(Some(*version)),
+            }
+        }
+        self.peppers.store(std::sync::Arc::new(peppers));
+        missing
+    }
+
+    /// The pepper for new digests.
+    #[must_use]
+    pub fn current_pepper(&self) -> Option<Pepper> {
+        self.peppers.load().first().cloned()
+    }
+
+    /// The look-up digests of a token under every pepper in force, newest first, with the pepper's version.
+    pub fn lookups<T>(&self, token: &Token, mut found: impl FnMut(i16, LookupId) -> Option<T>) -> Option<T> {
+        self.peppers
+            .load()
+            .iter()
+            .find_map(|pepper| found(pepper.version(), pepper.lookup_id(token)))
+    }
+
+    /// Digest under which a session's cookie is stored.
+    #[must_use]
+    pub fn session_digest(&self, cookie: &str) -> [u8; 32] {
+        digest(&self.session, &[cookie.as_bytes()])
+    }
+
+    /// The token that a page sends along with unsafe methods; bound to the session's cookie.
+    #[must_use]
+    pub fn csrf_token(&self, cookie: &str) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&self.csrf, &[cookie.as_bytes()]))
+    }
+
+    /// Whether a CSRF token belongs to a session's cookie; compared in constant time.
+    #[must_use]
+    pub fn csrf_matches(&self, cookie: &str, presented: &str) -> bool {
+        self.csrf_token(cookie).as_bytes().ct_eq(presented.as_bytes()).into()
+    }
+
+    /// Seal of a list's cursor.
+    #[must_use]
+    pub fn cursor_seal(&self, parts: &[&[u8]]) -> [u8; 32] {
+        digest(&self.cursor, parts)
+    }
+
+    /// Digest under which failed sign-ins of an account or network are counted; keyed, so that the table names nobody.
+    #[must_use]
+    pub fn back_off_subject(&self, kind: &str, subject: &str) -> [u8; 32] {
+        digest(&self.back_off, &[kind.as_bytes(), subject.as_bytes()])
+    }
+
+    /// The key of request fingerprints.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &FingerprintKey {
+        &self.fingerprint
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secrets(…)")
+    }
+}
+
+fn digest(mac: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = mac.clone();
+    for part in parts {
+        // The length in front keeps parts from running into each other.
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}

@@ -1,0 +1,229 @@
+//! Signing in and out.
+//!
+//! An unknown account and a wrong password are the same in every respect: answer, queries, and the cost of one hash. Each
+//! try counts as failed before its password is looked at, so parallel guesses gain nothing.
+
+use std::net::IpAddr;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, Utc};
+use statuspulse_audit::{Action, Actor, Class, Outcome};
+use statuspulse_policy::{SessionId, UserId, counter_key};
+use statuspulse_store::{
+    AsyncConnection as _, StoreError,
+    sessions::{self, NewSession, Session},
+    users::{self, BackOff, Membership},
+};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    caller::Caller,
+    error::AppError,
+    passwords::{self, Password},
+};
+
+/// A session ends a week after the sign-in, or after twelve hours without a request.
+const LIFETIME: Duration = Duration::days(7);
+const IDLE: Duration = Duration::hours(12);
+const TOUCH_EVERY: Duration = Duration::minutes(1);
+/// Tries in a row that cost nothing: for one account, and for one network, behind which many people may sit.
+const FREE_PER_ACCOUNT: i32 = 5;
+const FREE_PER_NETWORK: i32 = 30;
+const LONGEST_WAIT_SECONDS: i32 = 900;
+const FORGET_AFTER: Duration = Duration::minutes(15);
+
+/// A fresh session.
+pub struct SignedIn {
+    /// The cookie's value; shown to the browser and nowhere else.
+    pub cookie: String,
+    /// End of the session.
+    pub expires_at: DateTime<Utc>,
+    /// What the session says about itself.
+    pub view: SessionView,
+}
+
+/// What a session says about itself.
+#[derive(Debug, Clone)]
+pub struct SessionView {
+    /// Who is signed in.
+    pub user: users::User,
+    /// Where, with which role.
+    pub organizations: Vec<Membership>,
+    /// To be sent along with unsafe methods.
+    pub csrf_token: String,
+}
+
+/// Signs in.
+///
+/// # Errors
+/// 401 `invalid_credentials`, 429 `too_many_attempts`, 503.
+pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password) -> Result<SignedIn, AppError> {
+    let now = app.env.now();
+    let account = app.secrets.back_off_subject("account", &email.to_lowercase());
+    let network = app.secrets.back_off_subject("network", &network_of(caller.origin.ip));
+    let mut conn = app.conn().await?;
+    for (subject, free) in [(&network, FREE_PER_NETWORK), (&account, FREE_PER_ACCOUNT)] {
+        let back_off = BackOff {
+            free,
+            longest_seconds: LONGEST_WAIT_SECONDS,
+            forget_before: now - FORGET_AFTER,
+        };
+        if let Some(until) = users::begin_login(&mut conn, subject, now, back_off).await? {
+            let wait = (until - now)
+                .num_milliseconds()
+                .max(0)
+                .unsigned_abs()
+                .div_ceil(1_000)
+                .max(1);
+            refuse(app, caller, None, "too_many_attempts", 429).await?;
+            return Err(AppError::TooMany {
+                code: "too_many_attempts",
+                detail: "too many failed sign-ins; wait and try again",
+                retry_after: wait,
+            });
+        }
+    }
+    let known = users::by_email(&mut conn, email)
+        .await?
+        .filter(|known| known.user.disabled_at.is_none());
+    drop(conn);
+    let hash = known.as_ref().map(|known| known.password_hash.clone());
+    let fits = passwords::verify(app, password, hash).await?;
+    let Some(user) = known.as_ref().map(|known| known.user.clone()).filter(|_| fits) else {
+        refuse(
+            app,
+            caller,
+            known.map(|known| known.user.id),
+            "invalid_credentials",
+            401,
+        )
+        .await?;
+        return Err(AppError::Unauthorized {
+            code: "invalid_credentials",
+            detail: "the e-mail address or the password is wrong",
+        });
+    };
+    let cookie = URL_SAFE_NO_PAD.encode(app.env.random::<32>()?);
+    let id = SessionId::from_uuid(app.env.id()?);
+    let new = NewSession {
+        id,
+        token_digest: app.secrets.session_digest(&cookie),
+        user: user.id,
+        now,
+        expires_at: now + LIFETIME,
+        ip: caller.origin.ip,
+        user_agent: caller.origin.user_agent.as_deref(),
+    };
+    let mut conn = app.conn().await?;
+    let organizations = users::memberships_of(&mut conn, user.id).await?;
+    let organization = organizations.first().map(|held| held.organization_id);
+    let mut event = caller.event(app, Class::A, Action::SessionLogin, organization)?;
+    event.actor = Actor::User(user.id);
+    event.status = Some(200);
+    let event = event.with("session_id", id.to_string());
+    conn.transaction(async |conn| {
+        sessions::insert(conn, &new).await?;
+        users::forget_login_failures(conn, &account).await?;
+        users::uncount_login(conn, &network).await?;
+        app.recorder.record(conn, event).await
+    })
+    .await?;
+    caller.mark_recorded();
+    let csrf_token = app.secrets.csrf_token(&cookie);
+    Ok(SignedIn {
+        cookie,
+        expires_at: now + LIFETIME,
+        view: SessionView {
+            user,
+            organizations,
+            csrf_token,
+        },
+    })
+}
+
+/// The event of a refused sign-in. It belongs to the organization of the account that was named, if there is one; the
+/// same queries run when there is none.
+async fn refuse(
+    app: &App,
+    caller: &Caller,
+    named: Option<UserId>,
+    reason: &'static str,
+    status: u16,
+) -> Result<(), AppError> {
+    let mut conn = app.conn().await?;
+    let user = named.unwrap_or(UserId::from_uuid(Uuid::nil()));
+    let organization = users::memberships_of(&mut conn, user)
+        .await?
+        .first()
+        .map(|held| held.organization_id);
+    let mut event = caller.event(app, Class::A, Action::SessionLogin, organization)?;
+    event.outcome = Outcome::Denied;
+    event.reason = Some(reason);
+    event.status = Some(status);
+    if let Some(user) = named {
+        event = event.with("user_id", user.to_string());
+    }
+    app.recorder.record(&mut conn, event).await?;
+    caller.mark_recorded();
+    Ok(())
+}
+
+fn network_of(ip: Option<IpAddr>) -> String {
+    ip.map_or_else(|| "unknown".to_owned(), |ip| counter_key(ip).to_string())
+}
+
+/// The session of a cookie, if it is a live one.
+///
+/// # Errors
+/// 503.
+pub async fn find(app: &App, cookie: &str) -> Result<Option<Session>, AppError> {
+    let now = app.env.now();
+    let digest = app.secrets.session_digest(cookie);
+    let mut conn = app.conn().await?;
+    let session = sessions::find(&mut conn, &digest, now, now - IDLE).await?;
+    if let Some(session) = &session
+        && now - session.last_seen_at >= TOUCH_EVERY
+    {
+        sessions::touch(&mut conn, session.id, now).await?;
+    }
+    Ok(session)
+}
+
+/// What a session says about itself.
+///
+/// # Errors
+/// 503.
+pub async fn view(app: &App, session: &Session, cookie: &str) -> Result<SessionView, AppError> {
+    let mut conn = app.conn().await?;
+    let organizations = users::memberships_of(&mut conn, session.user.id).await?;
+    Ok(SessionView {
+        user: session.user.clone(),
+        organizations,
+        csrf_token: app.secrets.csrf_token(cookie),
+    })
+}
+
+/// Signs out. Signing out twice is no error.
+///
+/// # Errors
+/// 503.
+pub async fn sign_out(app: &App, caller: &Caller, session: &Session) -> Result<(), AppError> {
+    let mut conn = app.conn().await?;
+    let organization = users::memberships_of(&mut conn, session.user.id)
+        .await?
+        .first()
+        .map(|held| held.organization_id);
+    let event = caller
+        .event(app, Class::A, Action::SessionLogout, organization)?
+        .with("session_id", session.id.to_string());
+    conn.transaction(async |conn| {
+        if sessions::delete(conn, session.id).await? {
+            app.recorder.record(conn, event).await?;
+        }
+        Ok::<_, StoreError>(())
+    })
+    .await?;
+    caller.mark_recorded();
+    Ok(())
+}

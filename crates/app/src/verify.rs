@@ -1,0 +1,278 @@
+//! The judgement of a call, in the contract's order: client address, token shape and checksum, look-up, allowlist, state,
+//! secret, environment, scope. A warm call is answered from memory without a wait.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use statuspulse_audit::{Action, Actor, AlertRule, Class, Event, Outcome, event::Origin};
+use statuspulse_keys::{
+    Token, VersionState,
+    directory::{Found, SecretCheck},
+};
+use statuspulse_policy::{
+    Catalog, ClientAddress, Code, Denial, EventId, KeyId, OrganizationId, Reason, Request, Requirement, Served,
+};
+use statuspulse_store::alerts::Happening;
+
+use crate::app::App;
+
+mod checks;
+
+pub(crate) use checks::{SecretChecks, work_off_checks};
+
+/// What stood where a credential belongs (keys §2.4).
+#[derive(Debug, Clone, Copy)]
+pub enum Presented<'a> {
+    /// No `Authorization` header, or another scheme.
+    Missing,
+    /// More than one, or a `Bearer` with anything but one token, or not ASCII.
+    Malformed,
+    /// One token, unread.
+    Token(&'a str),
+}
+
+/// A call to be judged.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The credential.
+    pub presented: Presented<'a>,
+    /// The client's address.
+    pub client: ClientAddress,
+    /// Environments that the resource server serves.
+    pub served: Served,
+    /// What the endpoint needs, from `catalog`.
+    pub requirement: Requirement<'a>,
+    /// The catalog that found it.
+    pub catalog: &'a Catalog,
+    /// What the event of the call carries.
+    pub origin: Origin,
+    /// Who asks on behalf of the call: the gateway's key, or none.
+    pub via: Option<Gateway>,
+}
+
+/// The resource server that asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Gateway {
+    /// Its key.
+    pub key: KeyId,
+    /// Its organization: that of calls whose own can't be told.
+    pub organization: OrganizationId,
+}
+
+/// The outcome of a judgement.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What the caller is told.
+    pub code: Code,
+    /// The scope that is missing, or that was needed.
+    pub required_scope: Option<String>,
+    /// The key, when the token named one and the address may know it.
+    pub credential: Option<Found>,
+}
+
+impl Verdict {
+    /// Whether the call may pass.
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.code == Code::Allowed
+    }
+}
+
+/// Judges a call and puts its event into the trail.
+pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
+    let now = app.env.now();
+    let (outcome, found) = decide(app, &call, now).await;
+    let denial = outcome.err();
+    let code = denial.map_or(Code::Allowed, |denial| denial.code);
+    note(app, &call, denial, found.as_ref(), now);
+    Verdict {
+        code,
+        required_scope: denial.and_then(|denial| denial.required_scope).map(str::to_owned),
+        // A honeytoken must look like no token at all.
+        credential: found.filter(|found| !found.key.key.canary),
+    }
+}
+
+async fn decide<'a>(app: &Arc<App>, call: &Call<'a>, now: DateTime<Utc>) -> (Result<(), Denial<'a>>, Option<Found>) {
+    let text = match call.presented {
+        Presented::Missing => return (Err(Code::Missing.into()), None),
+        Presented::Malformed => return (Err(Code::Malformed.into()), None),
+        Presented::Token(text) => text,
+    };
+    let Ok(token) = Token::parse(text) else {
+        return (Err(Code::Malformed.into()), None);
+    };
+    if app.replica.is_stale(app) {
+        return (Err(Code::Unavailable.into()), None);
+    }
+    let found = match find(app, &token, call.client).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return (Err(Code::Unknown.into()), None),
+        Err(()) => return (Err(Code::Unavailable.into()), None),
+    };
+    let outcome = judge_found(app, call, &found, token, now).await;
+    (outcome, Some(found))
+}
+
+async fn find(app: &Arc<App>, token: &Token, client: ClientAddress) -> Result<Option<Found>, ()> {
+    let mut lookups = Vec::new();
+    let in_memory = app.secrets.lookups(token, |_, lookup| {
+        let found = app.replica.directory.find(&lookup);
+        if found.is_none() {
+            lookups.push(lookup);
+        }
+        found
+    });
+    if let Some(found) = in_memory {
+        return Ok(Some(found));
+    }
+    app.replica
+        .find_by_query(app, &lookups, client.ip())
+        .await
+        .map_err(|error| {
+            tracing::warn!(%error, "a token that isn't in memory could not be looked up");
+        })
+}
+
+async fn judge_found<'a>(
+    app: &Arc<App>,
+    call: &Call<'a>,
+    found: &Found,
+    token: Token,
+    now: DateTime<Utc>,
+) -> Result<(), Denial<'a>> {
+    if found.key.key.canary {
+        return Err(Code::Unknown.into());
+    }
+    let grant = found.grant().ok_or(Code::Unknown)?;
+    let request = Request {
+        client: call.client,
+        served: call.served,
+        requirement: call.requirement,
+    };
+    statuspulse_policy::admit(&grant, &request, now)?;
+    if found.slot.secret_check() != SecretCheck::Passed {
+        checks::check_secret(app, found, &token).await?;
+    }
+    checks::reindex_if_due(app, found, token);
+    statuspulse_policy::authorize(&grant, &request, call.catalog)
+}
+
+/// The event of the call, and what it opens.
+fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Option<&Found>, now: DateTime<Utc>) {
+    let Ok(id) = app.env.id() else { return };
+    let code = denial.map_or(Code::Allowed, |denial| denial.code);
+    let mut detail = Map::new();
+    if let Some(gateway) = call.via {
+        detail.insert("via".into(), json!(gateway.key.to_string()));
+    }
+    if let Some(found) = found {
+        detail.insert("key_id".into(), json!(found.key.key.id.to_string()));
+        detail.insert("environment".into(), json!(found.key.key.environment.as_str()));
+    }
+    if let Some(name) = denial.and_then(|denial| denial.required_scope) {
+        detail.insert("required_scope".into(), json!(name));
+    }
+    let list = denial.and_then(|denial| denial.reason.list());
+    if let (Some(list), Some(found)) = (list, found) {
+        let ranges = match list {
+            "organization" => found.organization.allowlist.as_ref(),
+            _ => found.key.key.allowlist.as_ref(),
+        };
+        let ranges: Vec<Value> = ranges
+            .map(|ranges| ranges.entries().iter().map(|cidr| json!(cidr.to_string())).collect())
+            .unwrap_or_default();
+        detail.insert("list".into(), json!(list));
+        detail.insert("allowed_cidrs".into(), Value::Array(ranges));
+    }
+    if found.is_some_and(|found| found.key.key.canary) {
+        detail.insert("canary".into(), json!(true));
+    }
+    let event = Event {
+        id: EventId::from_uuid(id),
+        occurred_at: now,
+        class: if code == Code::Allowed { Class::C } else { Class::B },
+        action: Action::ApiCall,
+        outcome: Outcome::of_status(code.http_status()),
+        reason: denial.map(|denial| denial.reason.as_str()),
+        organization_id: found
+            .map(|found| found.organization.id)
+            .or_else(|| call.via.map(|gateway| gateway.organization)),
+        actor: found.map_or(Actor::Unknown, |found| Actor::ApiKey {
+            id: found.key.key.id,
+            version: found.version().map(|version| version.number),
+        }),
+        origin: Origin {
+            route: call.requirement.route().map(str::to_owned),
+            ip: call.client.ip(),
+            ..call.origin.clone()
+        },
+        status: Some(code.http_status()),
+        detail,
+    };
+    if let Some(found) = found {
+        raise_alerts(app, call, denial, found, &event);
+    }
+    app.recorder.queue(event);
+}
+
+fn raise_alerts(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: &Found, event: &Event) {
+    let Some(denial) = denial else { return };
+    let key = &found.key.key;
+    let superseded = found
+        .version()
+        .is_some_and(|version| version.state == VersionState::Superseded);
+    let rule = match denial.code {
+        Code::Unknown if key.canary => AlertRule::CanaryUsed,
+        Code::InsufficientScope => AlertRule::OutOfScope,
+        Code::Revoked if superseded && key.revoked_at.is_none() => AlertRule::RotatedKeyUsed,
+        Code::Revoked => AlertRule::RevokedKeyUsed,
+        _ => return,
+    };
+    let mut facts = Map::new();
+    facts.insert(
+        "request_id".into(),
+        json!(event.origin.request_id.map(|id| id.to_string())),
+    );
+    if let Some(scope) = denial.required_scope {
+        facts.insert("required_scope".into(), json!(scope));
+    }
+    if let (AlertRule::RotatedKeyUsed, Some(version)) = (rule, found.version()) {
+        facts.insert("used_version".into(), json!(version.number));
+        facts.insert("current_version".into(), json!(key.current_version));
+        checks::apply_reuse_policy(app, found);
+    }
+    app.recorder
+        .alert(happening(rule, found, event.occurred_at, facts, call));
+}
+
+fn happening(
+    rule: AlertRule,
+    found: &Found,
+    at: DateTime<Utc>,
+    facts: Map<String, Value>,
+    call: &Call<'_>,
+) -> Happening {
+    let source = call.client.ip().and_then(|ip| {
+        statuspulse_policy::Cidr::enclosing(ip, if ip.is_ipv4() { 24 } else { 48 }).map(|network| network.to_string())
+    });
+    Happening {
+        rule,
+        organization: Some(found.organization.id),
+        subject_kind: "key",
+        subject: found.key.key.id.to_string(),
+        first_at: at,
+        last_at: at,
+        count: 1,
+        routes: call.requirement.route().map(str::to_owned).into_iter().collect(),
+        sources: source.into_iter().collect(),
+        facts,
+    }
+}
+
+/// The reason word of a refusal without more to say, for events that are written elsewhere.
+#[must_use]
+pub fn reason_of(code: Code) -> &'static str {
+    Reason::Code(code).as_str()
+}

@@ -1,0 +1,13 @@
+//! The audit trail: what an event is, how a request is recognised again, and how secrets are kept out of every record.
+//!
+//! Nothing here does I/O, reads a clock or makes randomness. The rules are those of `docs/spec/audit.md`.
+
+pub mod alert;
+pub mod event;
+pub mod fingerprint;
+pub mod redact;
+pub mod user_agent;
+
+pub use alert::{AlertRule, Severity};
+pub use event::{Action, Actor, Class, Event, Outcome};
+pub use fingerprint::{Fingerprint, FingerprintKey, RequestTraits};

@@ -1,0 +1,26 @@
+//! Every SQL statement of the service.
+//!
+//! Functions take `&mut Conn`, never the pool, so that a use case decides what is one transaction. Rows are private;
+//! domain types come out, and a row that can't be one is [`StoreError::CorruptRow`]. Absence is `Ok(None)`, never an
+//! error, and an error is never absence: an outage must not look like bad credentials.
+
+pub mod alerts;
+pub mod audit;
+pub mod error;
+pub mod feed;
+pub mod idempotency;
+pub mod instances;
+pub mod keys;
+pub mod listen;
+pub mod migrations;
+pub mod organizations;
+pub mod peppers;
+pub mod pool;
+mod rows;
+mod schema;
+pub mod sessions;
+pub mod users;
+
+pub use diesel_async::{AsyncConnection, AsyncPgConnection as Conn};
+pub use error::StoreError;
+pub use pool::{Pool, PooledConn};

@@ -1,0 +1,106 @@
+//! The schema's steps and the daily partitions of the audit trail.
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use diesel::{QueryableByName, sql_query, sql_types::Bool};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+use tokio_postgres::{Config, NoTls};
+
+use crate::{Conn, error::StoreError, pool::describe};
+
+const STEPS: EmbeddedMigrations = embed_migrations!("../../migrations");
+/// Key of the advisory lock that lets one of several starting instances migrate. An arbitrary constant.
+const LOCK: i64 = 0x5350_4155_5448;
+const DAYS_AHEAD: u64 = 7;
+
+/// Applies the steps that are missing and makes the partitions of the coming days. Safe with several instances starting
+/// at once: the others wait and then find nothing to do. Answers the names of the steps that it applied.
+///
+/// # Errors
+/// When the database can't be reached or refuses a step; a step is applied whole or not at all.
+pub async fn migrate(database: &Config, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
+    // A connection of its own, without the pool's statement timeout: a step may take long, and so may the wait.
+    let (client, connection) = database
+        .connect(NoTls)
+        .await
+        .map_err(|error| StoreError::Unavailable(describe(&error)))?;
+    let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    // The lock is the session's: it goes with the connection, also when this process is killed half-way.
+    sql_query(format!("SELECT pg_advisory_lock({LOCK})"))
+        .execute(&mut conn)
+        .await?;
+    let mut harness = AsyncMigrationHarness::new(conn);
+    let applied = harness
+        .run_pending_migrations(STEPS)
+        .map(|versions| versions.iter().map(ToString::to_string).collect())
+        .map_err(|error| StoreError::Migration(error.to_string()))?;
+    let mut conn = harness.into_inner();
+    make_partitions(&mut conn, now).await?;
+    sql_query(format!("SELECT pg_advisory_unlock({LOCK})"))
+        .execute(&mut conn)
+        .await?;
+    Ok(applied)
+}
+
+/// Undoes every step. For the test that proves that each `down.sql` fits its `up.sql`.
+///
+/// # Errors
+/// When the database can't be reached or refuses a step.
+pub async fn revert_all(database: &Config) -> Result<(), StoreError> {
+    let (client, connection) = database
+        .connect(NoTls)
+        .await
+        .map_err(|error| StoreError::Unavailable(describe(&error)))?;
+    let conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    AsyncMigrationHarness::new(conn)
+        .revert_all_migrations(STEPS)
+        .map(|_| ())
+        .map_err(|error| StoreError::Migration(error.to_string()))
+}
+
+#[derive(QueryableByName)]
+struct Exists {
+    #[diesel(sql_type = Bool)]
+    present: bool,
+}
+
+/// Makes the audit partitions from yesterday to seven days ahead, where they are missing. There is no default partition:
+/// with one, old days could not be detached concurrently.
+///
+/// # Errors
+/// When the database can't be reached or refuses.
+pub async fn make_partitions(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let today = now.date_naive();
+    let first = today.pred_opt().unwrap_or(today);
+    for day in first.iter_days().take(DAYS_AHEAD as usize + 2) {
+        let name = partition_name(day);
+        let present: Exists = sql_query(format!("SELECT to_regclass('{name}') IS NOT NULL AS present"))
+            .get_result(conn)
+            .await?;
+        if present.present {
+            continue;
+        }
+        let Some(next) = day.checked_add_days(Days::new(1)) else {
+            continue;
+        };
+        // Two instances may get here at once; the lock inside the transaction decides, `IF NOT EXISTS` forgives.
+        conn.batch_execute(&format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({LOCK} + 1);
+             CREATE TABLE IF NOT EXISTS {name} PARTITION OF audit_events
+                 FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00');
+             COMMENT ON TABLE {name} IS 'Audit events of {day} (UTC)';
+             INSERT INTO audit_partitions (day, state) VALUES ('{day}', 'open') ON CONFLICT DO NOTHING;
+             COMMIT"
+        ))
+        .await?;
+    }
+    Ok(())
+}
+
+fn partition_name(day: NaiveDate) -> String {
+    format!("audit_events_{}", day.format("%Y%m%d"))
+}

@@ -1,0 +1,120 @@
+//! Connections to PostgreSQL: bounded waits everywhere, and no test query at checkout (it would double the cost of a
+//! look-up; a broken connection shows in the query's own error and is thrown away).
+
+use std::time::Duration;
+
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::{
+    AsyncPgConnection,
+    pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool},
+};
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
+use tokio_postgres::{Config, NoTls};
+
+use crate::error::StoreError;
+
+/// A pooled connection; goes back when dropped, or away when it broke or a transaction was left open.
+pub type PooledConn = deadpool::Object<AsyncPgConnection>;
+
+/// How long a request waits for a connection, and a connection for the server.
+const WAIT: Duration = Duration::from_secs(3);
+/// How long one statement may take, in milliseconds, and how long it may wait for a lock.
+const STATEMENT_TIMEOUT_MS: u32 = 10_000;
+const LOCK_TIMEOUT_MS: u32 = 5_000;
+
+/// The pool.
+#[derive(Clone)]
+pub struct Pool(deadpool::Pool<AsyncPgConnection>);
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Pool")
+    }
+}
+
+/// A text that isn't a database address. Never repeats it: it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("a PostgreSQL URL such as `postgresql://user@host/database` is wanted")]
+pub struct UrlError;
+
+/// Reads a database address. Several hosts and `target_session_attrs` are allowed.
+///
+/// # Errors
+/// [`UrlError`] when it isn't one.
+pub fn parse_url(url: &str) -> Result<Config, UrlError> {
+    let mut config: Config = url.parse().map_err(|_| UrlError)?;
+    if config.get_hosts().is_empty() {
+        return Err(UrlError);
+    }
+    config.connect_timeout(WAIT).application_name("statuspulse-auth");
+    Ok(config)
+}
+
+impl Pool {
+    /// Makes a pool; no connection is opened yet. Connections live on the runtime that this is called from, whichever
+    /// thread asks for them.
+    ///
+    /// # Errors
+    /// [`UrlError`] when the address can't be read.
+    pub fn new(url: &str, size: usize) -> Result<Self, UrlError> {
+        let mut database = parse_url(url)?;
+        let given = database
+            .get_options()
+            .map(|options| format!("{options} "))
+            .unwrap_or_default();
+        database.options(format!(
+            "{given}-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c lc_messages=C"
+        ));
+        let mut config = ManagerConfig::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        let runtime = Handle::current();
+        config.custom_setup = Box::new(move |_| {
+            let (runtime, database) = (runtime.clone(), database.clone());
+            // The socket and its driver belong to the runtime that lives as long as the pool, not to the worker
+            // thread that happens to need the connection first.
+            let connecting = runtime.spawn(connect(database));
+            async move {
+                connecting
+                    .await
+                    .map_err(|error| ConnectionError::BadConnection(error.to_string()))?
+            }
+            .boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+        deadpool::Pool::builder(manager)
+            .max_size(size)
+            .wait_timeout(Some(WAIT))
+            .create_timeout(Some(WAIT))
+            .runtime(::deadpool::Runtime::Tokio1)
+            .build()
+            .map(Self)
+            .map_err(|_| UrlError)
+    }
+
+    /// A connection, waiting at most a few seconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when none can be had in time.
+    pub async fn get(&self) -> Result<PooledConn, StoreError> {
+        self.0
+            .get()
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+}
+
+async fn connect(database: Config) -> ConnectionResult<AsyncPgConnection> {
+    let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(describe(&error));
+    let (client, connection) = database.connect(NoTls).await.map_err(bad)?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+/// The driver's own text leaves the cause out.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

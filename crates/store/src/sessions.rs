@@ -1,0 +1,144 @@
+//! Signed-in browsers.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use diesel::{BoolExpressionMethods as _, ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
+use diesel_async::RunQueryDsl as _;
+use statuspulse_policy::{SessionId, UserId};
+use uuid::Uuid;
+
+use crate::{
+    Conn,
+    error::StoreError,
+    rows::{host, micros},
+    schema::{sessions, users},
+    users::User,
+};
+
+/// A session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Identity.
+    pub id: SessionId,
+    /// Who is signed in.
+    pub user: User,
+    /// Last request.
+    pub last_seen_at: DateTime<Utc>,
+    /// End, whatever happens.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What a new session is made of.
+#[derive(Debug)]
+pub struct NewSession<'a> {
+    /// Identity.
+    pub id: SessionId,
+    /// Digest of the cookie's value.
+    pub token_digest: [u8; 32],
+    /// Who signs in.
+    pub user: UserId,
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// End.
+    pub expires_at: DateTime<Utc>,
+    /// Address.
+    pub ip: Option<IpAddr>,
+    /// User agent, escaped.
+    pub user_agent: Option<&'a str>,
+}
+
+/// Writes a session.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn insert(conn: &mut Conn, new: &NewSession<'_>) -> Result<(), StoreError> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(new.id.as_uuid()),
+            sessions::token_digest.eq(new.token_digest.as_slice()),
+            sessions::user_id.eq(new.user.as_uuid()),
+            sessions::created_at.eq(micros(new.now)),
+            sessions::last_seen_at.eq(micros(new.now)),
+            sessions::expires_at.eq(micros(new.expires_at)),
+            sessions::ip.eq(new.ip.map(host)),
+            sessions::user_agent.eq(new.user_agent),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// A live session by the digest of its cookie: not past its end, seen since `seen_after`, of an open account.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn find(
+    conn: &mut Conn,
+    token_digest: &[u8; 32],
+    now: DateTime<Utc>,
+    seen_after: DateTime<Utc>,
+) -> Result<Option<Session>, StoreError> {
+    type Row = (Uuid, DateTime<Utc>, DateTime<Utc>, Uuid, String, String);
+    let row: Option<Row> = sessions::table
+        .inner_join(users::table)
+        .filter(
+            sessions::token_digest
+                .eq(token_digest.as_slice())
+                .and(sessions::expires_at.gt(now))
+                .and(sessions::last_seen_at.gt(seen_after))
+                .and(users::disabled_at.is_null()),
+        )
+        .select((
+            sessions::id,
+            sessions::last_seen_at,
+            sessions::expires_at,
+            users::id,
+            users::email,
+            users::name,
+        ))
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(|(id, last_seen_at, expires_at, user, email, name)| Session {
+        id: SessionId::from_uuid(id),
+        user: User {
+            id: UserId::from_uuid(user),
+            email,
+            name,
+            disabled_at: None,
+        },
+        last_seen_at,
+        expires_at,
+    }))
+}
+
+/// Notes that a session is in use.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn touch(conn: &mut Conn, id: SessionId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    diesel::update(sessions::table.find(id.as_uuid()))
+        .set(sessions::last_seen_at.eq(micros(now)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Ends a session; `false` when it had ended already.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn delete(conn: &mut Conn, id: SessionId) -> Result<bool, StoreError> {
+    Ok(diesel::delete(sessions::table.find(id.as_uuid())).execute(conn).await? == 1)
+}
+
+/// Removes sessions that have ended.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn remove_ended(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
+    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now)))
+        .execute(conn)
+        .await?)
+}

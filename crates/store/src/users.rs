@@ -1,0 +1,301 @@
+//! People, their roles, and the back-off after failed sign-ins.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    ExpressionMethods as _, Insertable, JoinOnDsl as _, OptionalExtension as _, QueryDsl as _, Queryable,
+    QueryableByName, Selectable, SelectableHelper as _,
+    dsl::sql,
+    sql_query,
+    sql_types::{Bool, Bytea, Integer, Text, Timestamptz},
+};
+use diesel_async::RunQueryDsl as _;
+use statuspulse_policy::{OrganizationId, Role, UserId};
+use uuid::Uuid;
+
+use crate::{
+    Conn,
+    error::StoreError,
+    rows::micros,
+    schema::{login_failures, memberships, organizations, users},
+};
+
+/// A person.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Identity.
+    pub id: UserId,
+    /// Address as typed.
+    pub email: String,
+    /// Name for people.
+    pub name: String,
+    /// Since when the account is closed.
+    pub disabled_at: Option<DateTime<Utc>>,
+}
+
+/// A person's role in an organization.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// Its name in URLs.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+    /// The role.
+    pub role: Role,
+}
+
+/// A person with the stored password hash, for the sign-in alone.
+pub struct Credentials {
+    /// The person.
+    pub user: User,
+    /// Argon2id, PHC string.
+    pub password_hash: String,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = users)]
+struct UserRow {
+    id: Uuid,
+    email: String,
+    name: String,
+    password_hash: String,
+    created_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+}
+
+impl From<UserRow> for Credentials {
+    fn from(row: UserRow) -> Self {
+        let user = User {
+            id: UserId::from_uuid(row.id),
+            email: row.email,
+            name: row.name,
+            disabled_at: row.disabled_at,
+        };
+        Self {
+            user,
+            password_hash: row.password_hash,
+        }
+    }
+}
+
+/// Writes a new person.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] of `users_email` when the address is taken.
+pub async fn insert(
+    conn: &mut Conn,
+    id: UserId,
+    email: &str,
+    name: &str,
+    password_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let row = UserRow {
+        id: id.as_uuid(),
+        email: email.to_owned(),
+        name: name.to_owned(),
+        password_hash: password_hash.to_owned(),
+        created_at: micros(now),
+        disabled_at: None,
+    };
+    diesel::insert_into(users::table).values(row).execute(conn).await?;
+    Ok(())
+}
+
+/// Gives a person a role in an organization.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] of `memberships_pkey` when there is one already.
+pub async fn insert_membership(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    user: UserId,
+    role: Role,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    diesel::insert_into(memberships::table)
+        .values((
+            memberships::organization_id.eq(organization.as_uuid()),
+            memberships::user_id.eq(user.as_uuid()),
+            memberships::role.eq(role.as_str()),
+            memberships::created_at.eq(micros(now)),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// A person by address, without regard to case.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn by_email(conn: &mut Conn, email: &str) -> Result<Option<Credentials>, StoreError> {
+    let row: Option<UserRow> = users::table
+        .filter(sql::<Bool>("lower(email) = lower(").bind::<Text, _>(email).sql(")"))
+        .select(UserRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Credentials::from))
+}
+
+/// People by id.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<User>, StoreError> {
+    let rows: Vec<UserRow> = users::table
+        .filter(users::id.eq_any(ids))
+        .select(UserRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
+}
+
+/// The people of an organization with their roles, by address.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn of_organization(conn: &mut Conn, organization: OrganizationId) -> Result<Vec<(User, Role)>, StoreError> {
+    let rows: Vec<(UserRow, String)> = memberships::table
+        .inner_join(users::table.on(users::id.eq(memberships::user_id)))
+        .filter(memberships::organization_id.eq(organization.as_uuid()))
+        .order(users::email)
+        .select((UserRow::as_select(), memberships::role))
+        .load(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(row, role)| {
+            let role = role
+                .parse()
+                .map_err(|_| StoreError::corrupt("memberships", "role", row.id))?;
+            Ok((Credentials::from(row).user, role))
+        })
+        .collect()
+}
+
+/// The organizations of a person, by slug.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn memberships_of(conn: &mut Conn, user: UserId) -> Result<Vec<Membership>, StoreError> {
+    let rows: Vec<(Uuid, String, String, String)> = memberships::table
+        .inner_join(organizations::table)
+        .filter(memberships::user_id.eq(user.as_uuid()))
+        .order(organizations::slug)
+        .select((
+            organizations::id,
+            organizations::slug,
+            organizations::name,
+            memberships::role,
+        ))
+        .load(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(id, slug, name, role)| {
+            let role = role
+                .parse()
+                .map_err(|_| StoreError::corrupt("memberships", "role", user))?;
+            Ok(Membership {
+                organization_id: OrganizationId::from_uuid(id),
+                slug,
+                name,
+                role,
+            })
+        })
+        .collect()
+}
+
+/// How failed sign-ins slow further ones down.
+#[derive(Debug, Clone, Copy)]
+pub struct BackOff {
+    /// Tries in a row that cost nothing.
+    pub free: i32,
+    /// The longest wait in seconds; it doubles with each try beyond the free ones, from one second.
+    pub longest_seconds: i32,
+    /// Tries from before this moment no longer count.
+    pub forget_before: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct Blocked {
+    #[diesel(sql_type = Timestamptz)]
+    blocked_until: DateTime<Utc>,
+}
+
+/// Counts a try as failed before its password is looked at, unless tries are blocked now: then nothing is counted and the
+/// end of the block comes back. One statement, so that of many parallel guesses each sees the count of the one before.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn begin_login(
+    conn: &mut Conn,
+    subject: &[u8; 32],
+    now: DateTime<Utc>,
+    back_off: BackOff,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let counted = sql_query(
+        "INSERT INTO login_failures AS f (subject, failures, last_at, blocked_until) VALUES ($1, 1, $2, $2)
+         ON CONFLICT (subject) DO UPDATE SET
+             failures = CASE WHEN f.last_at < $3 THEN 1 ELSE f.failures + 1 END,
+             last_at = $2,
+             blocked_until = CASE WHEN f.last_at < $3 OR f.failures + 1 < $4 THEN $2
+                 ELSE $2 + make_interval(secs => LEAST($5, power(2, LEAST(f.failures + 1 - $4, 20)))) END
+         WHERE f.blocked_until <= $2",
+    )
+    .bind::<Bytea, _>(subject.as_slice())
+    .bind::<Timestamptz, _>(micros(now))
+    .bind::<Timestamptz, _>(micros(back_off.forget_before))
+    .bind::<Integer, _>(back_off.free)
+    .bind::<Integer, _>(back_off.longest_seconds)
+    .execute(conn)
+    .await?;
+    if counted == 1 {
+        return Ok(None);
+    }
+    let blocked: Option<Blocked> = sql_query("SELECT blocked_until FROM login_failures WHERE subject = $1")
+        .bind::<Bytea, _>(subject.as_slice())
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(Some(blocked.map_or(now, |row| row.blocked_until)))
+}
+
+/// Takes one counted try back: it was a success. The others of the same network stay.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn uncount_login(conn: &mut Conn, subject: &[u8; 32]) -> Result<(), StoreError> {
+    diesel::update(login_failures::table.find(subject.as_slice()))
+        .set((
+            login_failures::failures.eq(login_failures::failures - 1),
+            login_failures::blocked_until.eq(login_failures::last_at),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Forgets the failures of an account after a success.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn forget_login_failures(conn: &mut Conn, subject: &[u8; 32]) -> Result<(), StoreError> {
+    diesel::delete(login_failures::table.find(subject.as_slice()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes failures whose last one is older than a moment.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn remove_old_login_failures(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, StoreError> {
+    Ok(
+        diesel::delete(login_failures::table.filter(login_failures::last_at.lt(before)))
+            .execute(conn)
+            .await?,
+    )
+}

@@ -1,0 +1,3 @@
+DROP TABLE alerts;
+DROP TABLE audit_partitions;
+DROP TABLE audit_events;
