@@ -1,1 +1,8 @@
-fn main() {}
+//! The server's program.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    statuspulse_auth::run().await
+}

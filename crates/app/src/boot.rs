@@ -44,25 +44,13 @@ pub struct ConfigError {
 impl ConfigError {
     /// A bad value that may be shown.
     pub fn new(variable: &'static str, value: &str, accepted: impl Into<String>) -> Self {
-        let value: String = value
-            .chars()
-            .filter(|character| !character.is_control())
-            .take(200)
-            .collect();
-        Self {
-            variable,
-            value: Some(value),
-            accepted: accepted.into(),
-        }
+        let value: String = value.chars().filter(|character| !character.is_control()).take(200).collect();
+        Self { variable, value: Some(value), accepted: accepted.into() }
     }
 
     /// A bad value that is a secret.
     pub fn secret(variable: &'static str, accepted: impl Into<String>) -> Self {
-        Self {
-            variable,
-            value: None,
-            accepted: accepted.into(),
-        }
+        Self { variable, value: None, accepted: accepted.into() }
     }
 }
 
@@ -139,10 +127,7 @@ pub struct Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Settings")
-            .field("data_dir", &self.data_dir)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Settings").field("data_dir", &self.data_dir).finish_non_exhaustive()
     }
 }
 
@@ -188,9 +173,9 @@ impl Raw {
         };
         let bcrypt_cost = match self.bcrypt_cost.as_deref() {
             None => BcryptCost::DEFAULT,
-            Some(text) => text
-                .parse()
-                .map_err(|_| ConfigError::new("STATUSPULSE_BCRYPT_COST", text, "10, 11 or 12"))?,
+            Some(text) => {
+                text.parse().map_err(|_| ConfigError::new("STATUSPULSE_BCRYPT_COST", text, "10, 11 or 12"))?
+            }
         };
         let data_dir = self.data_dir.unwrap_or_else(|| ".statuspulse".into());
         if data_dir.is_empty() {
@@ -297,26 +282,14 @@ pub async fn open(settings: Settings, env: Env, purpose: Purpose) -> Result<Inst
     let private = settings.database_url.is_none();
     let opening = move || -> Result<_, BootError> {
         let data_dir = statuspulse_embedded::prepare_data_dir(&data_dir)?;
-        let lock = if purpose == Purpose::Server {
-            Some(DataDirLock::acquire(&data_dir)?)
-        } else {
-            None
-        };
-        let cluster = if private {
-            Some(Cluster::open(&ClusterOptions::new(&data_dir))?)
-        } else {
-            None
-        };
+        let lock = if purpose == Purpose::Server { Some(DataDirLock::acquire(&data_dir)?) } else { None };
+        let cluster = if private { Some(Cluster::open(&ClusterOptions::new(&data_dir))?) } else { None };
         Ok((data_dir, Resources { cluster, _lock: lock }))
     };
     let opened = tokio::task::spawn_blocking(opening).await;
     let (data_dir, resources) = opened.map_err(|error| BootError::Database(error.to_string()))??;
     match connect(settings, env, purpose, &data_dir, &resources).await {
-        Ok((app, migrated)) => Ok(Instance {
-            app,
-            migrated,
-            resources,
-        }),
+        Ok((app, migrated)) => Ok(Instance { app, migrated, resources }),
         Err(error) => {
             resources.close().await?;
             Err(error)
@@ -337,18 +310,13 @@ async fn connect(
         (None, None) => return Err(BootError::Database("no database is given".into())),
     };
     let database = pool::parse_url(&url).map_err(|error| BootError::Database(error.to_string()))?;
-    let migrated = migrations::migrate(&database, env.now())
-        .await
-        .map_err(|error| BootError::Database(error.to_string()))?;
+    let migrated =
+        migrations::migrate(&database, env.now()).await.map_err(|error| BootError::Database(error.to_string()))?;
     let masters = match settings.master_keys {
         Some(keys) => keys,
         None => generated_master_key(data_dir, &env)?,
     };
-    let connections = if purpose == Purpose::Server {
-        SERVER_CONNECTIONS
-    } else {
-        TOOL_CONNECTIONS
-    };
+    let connections = if purpose == Purpose::Server { SERVER_CONNECTIONS } else { TOOL_CONNECTIONS };
     let options = Options {
         pool: Pool::new(&url, connections).map_err(|error| BootError::Database(error.to_string()))?,
         database_url: url,
@@ -390,13 +358,7 @@ fn instance_id(data_dir: &Path, env: &Env) -> Result<InstanceId, BootError> {
 /// Reads a small file; where there is none, writes one whole and durably before its name appears, so that neither a crash
 /// nor a second process can leave a half-written secret behind.
 fn read_or_create(path: &Path, content: impl FnOnce() -> Result<String, BootError>) -> Result<String, BootError> {
-    let failed = |what| {
-        move |source| BootError::File {
-            what,
-            path: path.to_owned(),
-            source,
-        }
-    };
+    let failed = |what| move |source| BootError::File { what, path: path.to_owned(), source };
     match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read.map_err(failed("can't read")),
@@ -405,13 +367,8 @@ fn read_or_create(path: &Path, content: impl FnOnce() -> Result<String, BootErro
     name.push(format!(".{}.new", std::process::id()));
     let fresh = path.with_file_name(name);
     let content = Zeroizing::new(content()?);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)
-        .and_then(|mut file| {
+    let written =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).and_then(|mut file| {
             file.write_all(content.as_bytes())?;
             file.sync_all()
         });
@@ -433,44 +390,27 @@ mod tests {
     fn spans_have_a_number_and_a_unit() {
         let read = ["500ms", "60s", "5m", "24h", "90d", "60", "s", "-1s", "1.5s", ""].map(parse_duration);
         let seconds = |n| Some(Duration::from_secs(n));
-        let expected = [
-            Some(Duration::from_millis(500)),
-            seconds(60),
-            seconds(300),
-            seconds(86_400),
-            seconds(7_776_000),
-        ];
+        let expected =
+            [Some(Duration::from_millis(500)), seconds(60), seconds(300), seconds(86_400), seconds(7_776_000)];
         assert_eq!((&read[..5], &read[5..]), (&expected[..], &[None; 5][..]));
     }
 
     #[test]
     fn a_bad_secret_is_named_but_not_shown() {
-        let raw = Raw {
-            master_key: Some("hunter2-hunter2".into()),
-            ..Raw::default()
-        };
+        let raw = Raw { master_key: Some("hunter2-hunter2".into()), ..Raw::default() };
         let error = raw.read().unwrap_err().to_string();
         assert!(error.starts_with("STATUSPULSE_MASTER_KEY: ") && !error.contains("hunter2"));
     }
 
     #[test]
     fn a_bad_value_is_named_and_shown() {
-        let raw = Raw {
-            max_staleness: Some("11m".into()),
-            ..Raw::default()
-        };
-        assert_eq!(
-            raw.read().unwrap_err().to_string(),
-            "STATUSPULSE_MAX_STALENESS is `11m`: `1s` to `10m`"
-        );
+        let raw = Raw { max_staleness: Some("11m".into()), ..Raw::default() };
+        assert_eq!(raw.read().unwrap_err().to_string(), "STATUSPULSE_MAX_STALENESS is `11m`: `1s` to `10m`");
     }
 
     #[test]
     fn a_password_in_a_bad_database_url_is_not_shown() {
-        let raw = Raw {
-            database_url: Some("postgresql://u:hunter2@:::/x".into()),
-            ..Raw::default()
-        };
+        let raw = Raw { database_url: Some("postgresql://u:hunter2@:::/x".into()), ..Raw::default() };
         assert!(!raw.read().unwrap_err().to_string().contains("hunter2"));
     }
 }

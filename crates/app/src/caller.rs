@@ -56,12 +56,7 @@ impl Caller {
     /// A caller.
     #[must_use]
     pub fn new(principal: Principal, origin: Origin, arrived_at: DateTime<Utc>) -> Self {
-        Self {
-            principal,
-            origin,
-            arrived_at,
-            recorded: Arc::default(),
-        }
+        Self { principal, origin, arrived_at, recorded: Arc::default() }
     }
 
     /// An operator at the command line.
@@ -93,10 +88,7 @@ impl Caller {
         match &self.principal {
             Principal::User { id, .. } => Actor::User(*id),
             Principal::Operator(name) => Actor::Operator(name.clone()),
-            Principal::Key { id, version, .. } => Actor::ApiKey {
-                id: *id,
-                version: Some(*version),
-            },
+            Principal::Key { id, version, .. } => Actor::ApiKey { id: *id, version: Some(*version) },
             Principal::System => Actor::System,
             Principal::Anonymous => Actor::Unknown,
         }
@@ -171,10 +163,7 @@ impl Access {
         if self.administers() {
             Ok(())
         } else {
-            Err(AppError::forbidden(
-                "role_not_sufficient",
-                "only an owner or admin may do this",
-            ))
+            Err(AppError::forbidden("role_not_sufficient", "only an owner or admin may do this"))
         }
     }
 
@@ -186,10 +175,7 @@ impl Access {
         if self.administers() || self.right == Right::Role(Role::Developer) {
             Ok(())
         } else {
-            Err(AppError::forbidden(
-                "role_not_sufficient",
-                "an auditor reads everything and changes nothing",
-            ))
+            Err(AppError::forbidden("role_not_sufficient", "an auditor reads everything and changes nothing"))
         }
     }
 

@@ -27,12 +27,7 @@ pub struct List<'a> {
 impl List<'_> {
     fn seal(&self, secrets: &Secrets, place: &[u8]) -> [u8; 32] {
         let organization = self.organization.as_uuid();
-        secrets.cursor_seal(&[
-            self.name.as_bytes(),
-            organization.as_bytes(),
-            self.filters.as_bytes(),
-            place,
-        ])
+        secrets.cursor_seal(&[self.name.as_bytes(), organization.as_bytes(), self.filters.as_bytes(), place])
     }
 }
 
@@ -57,10 +52,7 @@ pub fn read(secrets: &Secrets, list: &List<'_>, cursor: &str) -> Result<Position
         detail: "the cursor is not one of this list with these filters; start again without it".into(),
     };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
-    let (place, seal) = bytes
-        .split_at_checked(PLACE)
-        .filter(|(_, seal)| seal.len() == SEAL)
-        .ok_or_else(refused)?;
+    let (place, seal) = bytes.split_at_checked(PLACE).filter(|(_, seal)| seal.len() == SEAL).ok_or_else(refused)?;
     if !bool::from(list.seal(secrets, place).split_at(SEAL).0.ct_eq(seal)) {
         return Err(refused());
     }

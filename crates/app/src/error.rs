@@ -21,11 +21,7 @@ pub struct FieldError {
 impl FieldError {
     /// A field's error.
     pub fn new(field: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            code,
-            detail: detail.into(),
-        }
+        Self { field: field.into(), code, detail: detail.into() }
     }
 }
 
@@ -112,26 +108,17 @@ impl AppError {
 
     /// A rule of state, without facts.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Conflict {
-            code,
-            detail: detail.into(),
-            facts: Map::new(),
-        }
+        Self::Conflict { code, detail: detail.into(), facts: Map::new() }
     }
 
     /// A missing right.
     pub fn forbidden(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Forbidden {
-            code,
-            detail: detail.into(),
-        }
+        Self::Forbidden { code, detail: detail.into() }
     }
 
     /// A defect.
     pub fn internal(cause: impl ToString) -> Self {
-        Self::Internal {
-            cause: cause.to_string(),
-        }
+        Self::Internal { cause: cause.to_string() }
     }
 
     /// The stable word.
@@ -170,21 +157,14 @@ impl AppError {
 }
 
 fn fields_text(fields: &[FieldError]) -> String {
-    let texts: Vec<String> = fields
-        .iter()
-        .map(|error| format!("{}: {}", error.field, error.detail))
-        .collect();
+    let texts: Vec<String> = fields.iter().map(|error| format!("{}: {}", error.field, error.detail)).collect();
     texts.join("; ")
 }
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         let cause = error.to_string();
-        if error.is_unavailable() {
-            Self::Unavailable { cause }
-        } else {
-            Self::Internal { cause }
-        }
+        if error.is_unavailable() { Self::Unavailable { cause } } else { Self::Internal { cause } }
     }
 }
 
@@ -196,9 +176,7 @@ impl From<TransactionError> for AppError {
 
 impl From<NoEntropy> for AppError {
     fn from(error: NoEntropy) -> Self {
-        Self::Unavailable {
-            cause: error.to_string(),
-        }
+        Self::Unavailable { cause: error.to_string() }
     }
 }
 
@@ -208,17 +186,10 @@ impl From<RotationRefusal> for AppError {
         match refusal {
             RotationRefusal::Revoked => Self::conflict("key_revoked", detail),
             RotationRefusal::Expired => Self::conflict("key_expired", detail),
-            RotationRefusal::VersionMismatch { .. } => Self::PreconditionFailed {
-                code: "version_mismatch",
-                detail,
-            },
+            RotationRefusal::VersionMismatch { .. } => Self::PreconditionFailed { code: "version_mismatch", detail },
             RotationRefusal::JustRotated { current } => {
                 let facts = Map::from_iter([("current_version".to_owned(), Value::from(current))]);
-                Self::Conflict {
-                    code: "rotation_conflict",
-                    detail,
-                    facts,
-                }
+                Self::Conflict { code: "rotation_conflict", detail, facts }
             }
         }
     }
@@ -242,8 +213,6 @@ pub(crate) fn allowlist_errors(field: &str, error: &AllowlistError) -> AppError 
 
 /// The errors of a list of scopes, by field.
 pub(crate) fn scope_errors(field: &str, error: &ScopeError) -> AppError {
-    let at = error
-        .index()
-        .map_or_else(|| field.to_owned(), |index| format!("{field}[{index}]"));
+    let at = error.index().map_or_else(|| field.to_owned(), |index| format!("{field}[{index}]"));
     AppError::field(at, error.code(), error.to_string())
 }

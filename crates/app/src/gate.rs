@@ -36,9 +36,7 @@ impl HashGate {
     /// # Errors
     /// [`AppError::TooMany`] with status 503's meaning when the queue is full.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
-        let full = || AppError::Unavailable {
-            cause: "the hashing queue is full".into(),
-        };
+        let full = || AppError::Unavailable { cause: "the hashing queue is full".into() };
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= QUEUE {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
             return Err(full());

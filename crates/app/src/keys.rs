@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 use statuspulse_keys::{
     Creator, Key, KeyVersion, Status, VersionState, directory::KeySnapshot, key::check_name, lifespan::LifespanCaps,
 };
-use statuspulse_policy::{AllowAny, Allowlist, Environment, KeyId, ScopeSet};
+use statuspulse_policy::{AllowAny, Allowlist, Environment, KeyId, OrganizationId, ScopeSet};
 use statuspulse_store::{
     Conn,
     keys::{self, KeyFilter, Position},
-    users,
+    organizations, users,
 };
 
 use crate::{
     app::App,
-    caller::Access,
+    caller::{Access, Right},
     cursor::{self, List},
     error::{AppError, FieldError, allowlist_errors, scope_errors},
 };
@@ -111,8 +111,7 @@ pub async fn list(app: &App, access: &Access, asked: &ListKeys) -> Result<Page, 
     let mut errors = Vec::new();
     let environment = asked.environment.as_deref().and_then(|name| {
         let read = name.parse::<Environment>();
-        read.map_err(|error| errors.push(FieldError::new("environment", "unknown_environment", error.to_string())))
-            .ok()
+        read.map_err(|error| errors.push(FieldError::new("environment", "unknown_environment", error.to_string()))).ok()
     });
     let status = asked.status.as_deref().and_then(|word| {
         let read = Status::from_word(word);
@@ -126,16 +125,8 @@ pub async fn list(app: &App, access: &Access, asked: &ListKeys) -> Result<Page, 
     if !(1..=200).contains(&limit) {
         errors.push(FieldError::new("limit", "out_of_bounds", "a page has 1 to 200 items"));
     }
-    if asked
-        .text
-        .as_ref()
-        .is_some_and(|text| text.chars().count() > 200 || text.contains('\0'))
-    {
-        errors.push(FieldError::new(
-            "q",
-            "invalid_text",
-            "a search has at most 200 characters and no NUL",
-        ));
+    if asked.text.as_ref().is_some_and(|text| text.chars().count() > 200 || text.contains('\0')) {
+        errors.push(FieldError::new("q", "invalid_text", "a search has at most 200 characters and no NUL"));
     }
     if !errors.is_empty() {
         return Err(AppError::Invalid(errors));
@@ -146,16 +137,8 @@ pub async fn list(app: &App, access: &Access, asked: &ListKeys) -> Result<Page, 
         ("q", Value::from(asked.text.clone())),
     ])
     .to_string();
-    let list = List {
-        name: "keys",
-        organization: access.organization.id,
-        filters: &filters,
-    };
-    let after = asked
-        .cursor
-        .as_deref()
-        .map(|cursor| cursor::read(&app.secrets, &list, cursor))
-        .transpose()?;
+    let list = List { name: "keys", organization: access.organization.id, filters: &filters };
+    let after = asked.cursor.as_deref().map(|cursor| cursor::read(&app.secrets, &list, cursor)).transpose()?;
     let filter = KeyFilter {
         environment,
         status,
@@ -170,10 +153,7 @@ pub async fn list(app: &App, access: &Access, asked: &ListKeys) -> Result<Page, 
     let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > limit;
     rows.truncate(usize::try_from(limit).unwrap_or_default());
     let next_cursor = rows.last().filter(|_| more).map(|last| {
-        let position = Position {
-            created_at: last.key.created_at,
-            id: last.key.id,
-        };
+        let position = Position { created_at: last.key.created_at, id: last.key.id };
         cursor::write(&app.secrets, &list, position)
     });
     let pairs = rows.into_iter().map(|row| (row.key, row.current)).collect();
@@ -187,10 +167,21 @@ pub async fn list(app: &App, access: &Access, asked: &ListKeys) -> Result<Page, 
 /// 404.
 pub async fn show(app: &App, access: &Access, id: KeyId) -> Result<KeyView, AppError> {
     let mut conn = app.conn().await?;
-    let snapshot = keys::find(&mut conn, Some(access.organization.id), id)
-        .await?
-        .ok_or(AppError::NotFound("key"))?;
+    let snapshot = keys::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
     view(&mut conn, access, snapshot, app.env.now()).await
+}
+
+/// A key about itself.
+///
+/// # Errors
+/// 503.
+pub async fn show_own(app: &App, organization: OrganizationId, id: KeyId) -> Result<KeyView, AppError> {
+    let mut conn = app.conn().await?;
+    let organization =
+        organizations::by_id(&mut conn, organization).await?.ok_or(AppError::NotFound("organization"))?;
+    let access = Access { organization, right: Right::Reader };
+    let snapshot = keys::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
+    view(&mut conn, &access, snapshot, app.env.now()).await
 }
 
 /// The organization of a key, for operators, who name keys by their id alone.
@@ -199,9 +190,7 @@ pub async fn show(app: &App, access: &Access, id: KeyId) -> Result<KeyView, AppE
 /// 404.
 pub async fn operator_access(app: &App, id: KeyId) -> Result<Access, AppError> {
     let mut conn = app.conn().await?;
-    let snapshot = keys::find(&mut conn, None, id)
-        .await?
-        .ok_or(AppError::NotFound("key"))?;
+    let snapshot = keys::find(&mut conn, None, id).await?.ok_or(AppError::NotFound("key"))?;
     crate::organizations::operator_access(&mut conn, snapshot.key.organization_id).await
 }
 
@@ -229,11 +218,7 @@ async fn views(
             Creator::Operator(_) => None,
         })
         .collect();
-    let people = if makers.is_empty() {
-        Vec::new()
-    } else {
-        users::by_ids(conn, &makers).await?
-    };
+    let people = if makers.is_empty() { Vec::new() } else { users::by_ids(conn, &makers).await? };
     let caps = access.organization.settings.caps;
     Ok(pairs
         .into_iter()
@@ -275,35 +260,15 @@ fn scopes_for(
     let catalog = app.catalog.load();
     let (set, field) = match (scopes, preset) {
         (Some(_), Some(_)) => {
-            return Err(AppError::field(
-                "preset",
-                "scopes_and_preset",
-                "give either scopes or a preset, not both",
-            ));
+            return Err(AppError::field("preset", "scopes_and_preset", "give either scopes or a preset, not both"));
         }
         (None, None) => {
-            return Err(AppError::field(
-                "scopes",
-                "required",
-                "give scopes or a preset; an empty list means nothing",
-            ));
+            return Err(AppError::field("scopes", "required", "give scopes or a preset; an empty list means nothing"));
         }
-        (Some(names), None) => (
-            catalog
-                .parse_scopes(names)
-                .map_err(|error| scope_errors("scopes", &error))?,
-            "scopes",
-        ),
+        (Some(names), None) => (catalog.parse_scopes(names).map_err(|error| scope_errors("scopes", &error))?, "scopes"),
         (None, Some(name)) => {
             let preset = catalog.preset(name);
-            let known = || {
-                catalog
-                    .presets()
-                    .iter()
-                    .map(|preset| preset.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join("`, `")
-            };
+            let known = || catalog.presets().iter().map(|preset| preset.name.as_str()).collect::<Vec<_>>().join("`, `");
             let unknown = || AppError::field("preset", "unknown_preset", format!("a preset is one of `{}`", known()));
             (preset.ok_or_else(unknown)?.scopes, "preset")
         }
@@ -323,10 +288,7 @@ fn scopes_for(
 /// Reads an allowlist. Wide networks take an owner or admin who says so.
 fn allowlist_for(access: &Access, entries: Option<&[String]>, allow_any: bool) -> Result<Option<Allowlist>, AppError> {
     if allow_any && !access.administers() {
-        return Err(AppError::forbidden(
-            "role_not_sufficient",
-            "only an owner or admin may allow any address",
-        ));
+        return Err(AppError::forbidden("role_not_sufficient", "only an owner or admin may allow any address"));
     }
     let width = if allow_any { AllowAny::Yes } else { AllowAny::No };
     entries
@@ -342,25 +304,13 @@ fn allowlist_warnings(environment: Environment, allowlist: Option<&Allowlist>) -
         let field = format!("allowed_cidrs[{index}]");
         if cidr.is_everything() {
             let detail = format!("`{cidr}` lets the key be used from any address of its family");
-            warnings.push(Warning {
-                code: "allows_everything",
-                field,
-                detail,
-            });
+            warnings.push(Warning { code: "allows_everything", field, detail });
         } else if cidr.length() < cidr.shortest_length() {
             let detail = format!("`{cidr}` is a very wide network");
-            warnings.push(Warning {
-                code: "wide_network",
-                field,
-                detail,
-            });
+            warnings.push(Warning { code: "wide_network", field, detail });
         } else if cidr.is_private() && environment == Environment::Production {
             let detail = format!("`{cidr}` is a private network; it only helps where networks are peered");
-            warnings.push(Warning {
-                code: "private_network",
-                field,
-                detail,
-            });
+            warnings.push(Warning { code: "private_network", field, detail });
         }
     }
     warnings
@@ -372,27 +322,16 @@ fn check_key_name(name: &str) -> Result<(), AppError> {
 
 fn check_rate_limit(limit: Option<i64>) -> Result<Option<u32>, AppError> {
     let Some(limit) = limit else { return Ok(None) };
-    u32::try_from(limit)
-        .ok()
-        .filter(|limit| (1..=1_000_000).contains(limit))
-        .map(Some)
-        .ok_or_else(|| {
-            AppError::field(
-                "rate_limit_per_minute",
-                "out_of_bounds",
-                "a limit is 1 to 1,000,000 calls, or null for none",
-            )
-        })
+    u32::try_from(limit).ok().filter(|limit| (1..=1_000_000).contains(limit)).map(Some).ok_or_else(|| {
+        AppError::field("rate_limit_per_minute", "out_of_bounds", "a limit is 1 to 1,000,000 calls, or null for none")
+    })
 }
 
 /// An age recipient (X25519): Bech32 of 32 bytes under `age`.
 fn check_recipient(access: &Access, recipient: Option<&str>) -> Result<(), AppError> {
     let Some(recipient) = recipient else { return Ok(()) };
     if !access.administers() {
-        return Err(AppError::forbidden(
-            "role_not_sufficient",
-            "only an owner or admin may set a recipient",
-        ));
+        return Err(AppError::forbidden("role_not_sufficient", "only an owner or admin may set a recipient"));
     }
     let parsed = bech32::primitives::decode::CheckedHrpstring::new::<bech32::Bech32>(recipient);
     let valid = parsed.is_ok_and(|checked| {
@@ -403,11 +342,7 @@ fn check_recipient(access: &Access, recipient: Option<&str>) -> Result<(), AppEr
     if valid {
         Ok(())
     } else {
-        Err(AppError::field(
-            "successor_public_key",
-            "invalid_recipient",
-            "this is not an age recipient (`age1…`)",
-        ))
+        Err(AppError::field("successor_public_key", "invalid_recipient", "this is not an age recipient (`age1…`)"))
     }
 }
 
@@ -433,44 +368,28 @@ fn notes_for(
         } else if let Some(cidr) = listed {
             kept.insert(cidr.to_string(), note);
         } else {
-            errors.push(FieldError::new(
-                field,
-                "not_in_allowlist",
-                "a note belongs to a network of the allowlist",
-            ));
+            errors.push(FieldError::new(field, "not_in_allowlist", "a note belongs to a network of the allowlist"));
         }
     }
-    if errors.is_empty() {
-        Ok(kept)
-    } else {
-        Err(AppError::Invalid(errors))
-    }
+    if errors.is_empty() { Ok(kept) } else { Err(AppError::Invalid(errors)) }
 }
 
 /// Refuses a change of a key that is dead for good.
 fn refuse_revoked(key: &Key) -> Result<(), AppError> {
     if key.revoked_at.is_some() {
-        Err(AppError::conflict(
-            "key_revoked",
-            "the key is revoked; a revoked key never comes back",
-        ))
+        Err(AppError::conflict("key_revoked", "the key is revoked; a revoked key never comes back"))
     } else {
         Ok(())
     }
 }
 
 fn facts<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
-    pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A row that changed between reading it under a lock and writing it can only have been written around the lock.
 fn lost_race() -> AppError {
-    AppError::Unavailable {
-        cause: "a locked key changed under the lock".into(),
-    }
+    AppError::Unavailable { cause: "a locked key changed under the lock".into() }
 }
 
 fn is_running(state: VersionState) -> bool {

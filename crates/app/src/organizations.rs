@@ -28,10 +28,7 @@ pub async fn access(conn: &mut Conn, caller: &Caller, slug: &str) -> Result<Acce
         Principal::Operator(_) => Right::Operator,
         Principal::User { id, .. } => {
             let memberships = users::memberships_of(conn, *id).await?;
-            let role = memberships
-                .iter()
-                .find(|held| held.organization_id == organization.id)
-                .map(|held| held.role);
+            let role = memberships.iter().find(|held| held.organization_id == organization.id).map(|held| held.role);
             Right::Role(role.ok_or_else(missing)?)
         }
         Principal::Key { organization: own, .. } if *own == organization.id => Right::Reader,
@@ -45,13 +42,8 @@ pub async fn access(conn: &mut Conn, caller: &Caller, slug: &str) -> Result<Acce
 /// # Errors
 /// 404.
 pub async fn operator_access(conn: &mut Conn, id: OrganizationId) -> Result<Access, AppError> {
-    let organization = organizations::by_id(conn, id)
-        .await?
-        .ok_or(AppError::NotFound("organization"))?;
-    Ok(Access {
-        organization,
-        right: Right::Operator,
-    })
+    let organization = organizations::by_id(conn, id).await?.ok_or(AppError::NotFound("organization"))?;
+    Ok(Access { organization, right: Right::Operator })
 }
 
 fn is_slug(text: &str) -> bool {
@@ -78,9 +70,7 @@ pub async fn create(app: &App, caller: &Caller, slug: &str, name: &str) -> Resul
     let id = OrganizationId::from_uuid(app.env.id()?);
     let now = app.env.now();
     let mut conn = app.conn().await?;
-    let event = caller
-        .event(app, Class::A, Action::OrganizationCreate, Some(id))?
-        .with("slug", slug);
+    let event = caller.event(app, Class::A, Action::OrganizationCreate, Some(id))?.with("slug", slug);
     let created = conn
         .transaction(async |conn| {
             app.recorder.record(conn, event).await?;
@@ -95,10 +85,9 @@ pub async fn create(app: &App, caller: &Caller, slug: &str, name: &str) -> Resul
             Ok(organization)
         }
         Ok(None) => Err(AppError::internal("the organization is gone at once")),
-        Err(error) if error.is_duplicate_of("organizations_slug_key") => Err(AppError::conflict(
-            "slug_taken",
-            format!("the slug `{slug}` is taken; choose another one"),
-        )),
+        Err(error) if error.is_duplicate_of("organizations_slug_key") => {
+            Err(AppError::conflict("slug_taken", format!("the slug `{slug}` is taken; choose another one")))
+        }
         Err(error) => Err(error.into()),
     }
 }

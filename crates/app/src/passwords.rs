@@ -48,11 +48,7 @@ impl Password {
         if LENGTH.contains(&length) && !self.0.contains('\0') {
             Ok(())
         } else {
-            Err(AppError::field(
-                "password",
-                "password_length",
-                "a password has 8 to 256 characters",
-            ))
+            Err(AppError::field("password", "password_length", "a password has 8 to 256 characters"))
         }
     }
 }

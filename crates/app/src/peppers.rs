@@ -20,9 +20,7 @@ pub(crate) async fn open(app: &App) -> Result<(), AppError> {
     for master in app.secrets.masters().iter() {
         // Of two instances that start at once with different keys, the first one is right.
         peppers::remember_master_key(&mut conn, master.version(), &master.check_value(), now).await?;
-        let known = peppers::check_value(&mut conn, master.version())
-            .await?
-            .unwrap_or_default();
+        let known = peppers::check_value(&mut conn, master.version()).await?.unwrap_or_default();
         if !bool::from(known.as_slice().ct_eq(master.check_value().as_slice())) {
             return Err(AppError::conflict(
                 "master_key_mismatch",
@@ -36,17 +34,10 @@ pub(crate) async fn open(app: &App) -> Result<(), AppError> {
     }
     let mut in_force = peppers::in_force(&mut conn).await?;
     if in_force.is_empty() {
-        let newest = app
-            .secrets
-            .newest_master()
-            .ok_or_else(|| AppError::internal("no master key"))?
-            .version();
+        let newest = app.secrets.newest_master().ok_or_else(|| AppError::internal("no master key"))?.version();
         conn.transaction(async |conn| {
             let sequence = feed::next(conn).await?;
-            let first = PepperVersion {
-                version: 1,
-                master_key_version: newest,
-            };
+            let first = PepperVersion { version: 1, master_key_version: newest };
             peppers::insert(conn, first, now, sequence).await
         })
         .await?;
@@ -80,20 +71,13 @@ pub async fn status(app: &App) -> Result<Vec<PepperUse>, AppError> {
 /// 409 `pepper_in_use`.
 pub async fn rotate(app: &App, caller: &Caller, force: bool) -> Result<Vec<PepperUse>, AppError> {
     let now = app.env.now();
-    let newest_master = app
-        .secrets
-        .newest_master()
-        .ok_or_else(|| AppError::internal("no master key"))?
-        .version();
+    let newest_master = app.secrets.newest_master().ok_or_else(|| AppError::internal("no master key"))?.version();
     let event = caller.event(app, Class::A, Action::PepperRotate, None)?;
     let mut conn = app.conn().await?;
     conn.transaction(async |conn| {
         // The feed's row lock makes rotations take turns.
         let sequence = feed::next(conn).await?;
-        let current = peppers::in_force(conn)
-            .await?
-            .first()
-            .map_or(0, |pepper| pepper.version);
+        let current = peppers::in_force(conn).await?.first().map_or(0, |pepper| pepper.version);
         let needed: i64 = peppers::usage(conn, now)
             .await?
             .iter()
@@ -109,19 +93,9 @@ pub async fn rotate(app: &App, caller: &Caller, force: bool) -> Result<Vec<Peppe
             ));
         }
         peppers::retire_before(conn, current, now, sequence).await?;
-        let next = PepperVersion {
-            version: current + 1,
-            master_key_version: newest_master,
-        };
+        let next = PepperVersion { version: current + 1, master_key_version: newest_master };
         peppers::insert(conn, next, now, sequence).await?;
-        app.recorder
-            .record(
-                conn,
-                event
-                    .with("pepper_version", next.version)
-                    .with("dropped_versions", needed),
-            )
-            .await?;
+        app.recorder.record(conn, event.with("pepper_version", next.version).with("dropped_versions", needed)).await?;
         Ok(())
     })
     .await?;

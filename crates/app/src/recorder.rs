@@ -46,6 +46,7 @@ const RETRY: Duration = Duration::from_millis(500);
 enum Message {
     Event(Box<Event>),
     Happening(Box<Happening>),
+    Used(KeyId, DateTime<Utc>, Option<IpAddr>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -78,11 +79,7 @@ impl Recorder {
     }
 
     fn number(&self, event: Event) -> NumberedEvent {
-        NumberedEvent {
-            stream: self.stream,
-            sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
-            event,
-        }
+        NumberedEvent { stream: self.stream, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1, event }
     }
 
     /// Writes a change's event in the change's own transaction.
@@ -102,6 +99,11 @@ impl Recorder {
     /// Queues what opens an alert. Never blocks.
     pub fn alert(&self, happening: Happening) {
         self.send(Message::Happening(Box::new(happening)));
+    }
+
+    /// Notes the use of a key whose event doesn't say so itself. Never blocks; the next use makes up for a lost note.
+    pub fn used(&self, key: KeyId, at: DateTime<Utc>, ip: Option<IpAddr>) {
+        let _ = self.sender.try_send(Message::Used(key, at, ip));
     }
 
     fn send(&self, message: Message) {
@@ -152,10 +154,7 @@ impl Batch {
 
     fn add_happening(&mut self, fresh: Happening) {
         let place = self.happenings.entry((fresh.rule, fresh.subject.clone()));
-        let held = place.or_insert_with(|| Happening {
-            count: 0,
-            ..fresh.clone()
-        });
+        let held = place.or_insert_with(|| Happening { count: 0, ..fresh.clone() });
         held.count += fresh.count;
         held.first_at = held.first_at.min(fresh.first_at);
         held.last_at = held.last_at.max(fresh.last_at);
@@ -177,16 +176,15 @@ impl UsageBook {
     fn note(&mut self, event: &Event) {
         let accepted = event.action == Action::ApiCall && event.outcome == Outcome::Allowed;
         let Actor::ApiKey { id, .. } = event.actor else { return };
-        if !accepted {
-            return;
+        if accepted {
+            self.add(id, event.occurred_at, event.origin.ip);
         }
-        let entry = self.0.entry(id).or_insert_with(|| Usage {
-            key: id,
-            at: event.occurred_at,
-            addresses: Vec::new(),
-        });
-        entry.at = entry.at.max(event.occurred_at);
-        if let Some(ip) = event.origin.ip {
+    }
+
+    fn add(&mut self, id: KeyId, at: DateTime<Utc>, ip: Option<IpAddr>) {
+        let entry = self.0.entry(id).or_insert_with(|| Usage { key: id, at, addresses: Vec::new() });
+        entry.at = entry.at.max(at);
+        if let Some(ip) = ip {
             entry.addresses.retain(|known: &IpAddr| *known != ip);
             entry.addresses.insert(0, ip);
             entry.addresses.truncate(5);
@@ -224,6 +222,7 @@ pub async fn write_events(app: Arc<App>) {
                     batch.events.push(app.recorder.number(*event));
                 }
                 Message::Happening(happening) => batch.add_happening(*happening),
+                Message::Used(key, at, ip) => usage.add(key, at, ip),
                 Message::Flush(done) => batch.waiting.push(done),
             }
         }
@@ -327,14 +326,9 @@ pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<
 async fn write_gap(app: &App, conn: &mut Conn, lost: u64, now: DateTime<Utc>) -> Result<(), StoreError> {
     let unavailable = |error: AppError| StoreError::Unavailable(error.to_string());
     let caller = Caller::new(Principal::System, statuspulse_audit::event::Origin::default(), now);
-    let mut event = caller
-        .event(app, Class::A, Action::AuditGap, None)
-        .map_err(unavailable)?;
+    let mut event = caller.event(app, Class::A, Action::AuditGap, None).map_err(unavailable)?;
     event.outcome = Outcome::Failed;
-    let event = event
-        .with("count", lost)
-        .with("to", json!(now))
-        .with("reason", "queue_full_or_refused");
+    let event = event.with("count", lost).with("to", json!(now)).with("reason", "queue_full_or_refused");
     app.recorder.record(conn, event).await?;
     let happening = Happening {
         rule: AlertRule::AuditGap,

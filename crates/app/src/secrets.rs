@@ -75,10 +75,7 @@ impl Secrets {
 
     /// The look-up digests of a token under every pepper in force, newest first, with the pepper's version.
     pub fn lookups<T>(&self, token: &Token, mut found: impl FnMut(i16, LookupId) -> Option<T>) -> Option<T> {
-        self.peppers
-            .load()
-            .iter()
-            .find_map(|pepper| found(pepper.version(), pepper.lookup_id(token)))
+        self.peppers.load().iter().find_map(|pepper| found(pepper.version(), pepper.lookup_id(token)))
     }
 
     /// Digest under which a session's cookie is stored.

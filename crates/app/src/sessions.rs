@@ -64,18 +64,9 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
     let network = app.secrets.back_off_subject("network", &network_of(caller.origin.ip));
     let mut conn = app.conn().await?;
     for (subject, free) in [(&network, FREE_PER_NETWORK), (&account, FREE_PER_ACCOUNT)] {
-        let back_off = BackOff {
-            free,
-            longest_seconds: LONGEST_WAIT_SECONDS,
-            forget_before: now - FORGET_AFTER,
-        };
+        let back_off = BackOff { free, longest_seconds: LONGEST_WAIT_SECONDS, forget_before: now - FORGET_AFTER };
         if let Some(until) = users::begin_login(&mut conn, subject, now, back_off).await? {
-            let wait = (until - now)
-                .num_milliseconds()
-                .max(0)
-                .unsigned_abs()
-                .div_ceil(1_000)
-                .max(1);
+            let wait = (until - now).num_milliseconds().max(0).unsigned_abs().div_ceil(1_000).max(1);
             refuse(app, caller, None, "too_many_attempts", 429).await?;
             return Err(AppError::TooMany {
                 code: "too_many_attempts",
@@ -84,21 +75,12 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
             });
         }
     }
-    let known = users::by_email(&mut conn, email)
-        .await?
-        .filter(|known| known.user.disabled_at.is_none());
+    let known = users::by_email(&mut conn, email).await?.filter(|known| known.user.disabled_at.is_none());
     drop(conn);
     let hash = known.as_ref().map(|known| known.password_hash.clone());
     let fits = passwords::verify(app, password, hash).await?;
     let Some(user) = known.as_ref().map(|known| known.user.clone()).filter(|_| fits) else {
-        refuse(
-            app,
-            caller,
-            known.map(|known| known.user.id),
-            "invalid_credentials",
-            401,
-        )
-        .await?;
+        refuse(app, caller, known.map(|known| known.user.id), "invalid_credentials", 401).await?;
         return Err(AppError::Unauthorized {
             code: "invalid_credentials",
             detail: "the e-mail address or the password is wrong",
@@ -131,15 +113,7 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
     .await?;
     caller.mark_recorded();
     let csrf_token = app.secrets.csrf_token(&cookie);
-    Ok(SignedIn {
-        cookie,
-        expires_at: now + LIFETIME,
-        view: SessionView {
-            user,
-            organizations,
-            csrf_token,
-        },
-    })
+    Ok(SignedIn { cookie, expires_at: now + LIFETIME, view: SessionView { user, organizations, csrf_token } })
 }
 
 /// The event of a refused sign-in. It belongs to the organization of the account that was named, if there is one; the
@@ -153,10 +127,7 @@ async fn refuse(
 ) -> Result<(), AppError> {
     let mut conn = app.conn().await?;
     let user = named.unwrap_or(UserId::from_uuid(Uuid::nil()));
-    let organization = users::memberships_of(&mut conn, user)
-        .await?
-        .first()
-        .map(|held| held.organization_id);
+    let organization = users::memberships_of(&mut conn, user).await?.first().map(|held| held.organization_id);
     let mut event = caller.event(app, Class::A, Action::SessionLogin, organization)?;
     event.outcome = Outcome::Denied;
     event.reason = Some(reason);
@@ -197,11 +168,7 @@ pub async fn find(app: &App, cookie: &str) -> Result<Option<Session>, AppError> 
 pub async fn view(app: &App, session: &Session, cookie: &str) -> Result<SessionView, AppError> {
     let mut conn = app.conn().await?;
     let organizations = users::memberships_of(&mut conn, session.user.id).await?;
-    Ok(SessionView {
-        user: session.user.clone(),
-        organizations,
-        csrf_token: app.secrets.csrf_token(cookie),
-    })
+    Ok(SessionView { user: session.user.clone(), organizations, csrf_token: app.secrets.csrf_token(cookie) })
 }
 
 /// Signs out. Signing out twice is no error.
@@ -210,13 +177,10 @@ pub async fn view(app: &App, session: &Session, cookie: &str) -> Result<SessionV
 /// 503.
 pub async fn sign_out(app: &App, caller: &Caller, session: &Session) -> Result<(), AppError> {
     let mut conn = app.conn().await?;
-    let organization = users::memberships_of(&mut conn, session.user.id)
-        .await?
-        .first()
-        .map(|held| held.organization_id);
-    let event = caller
-        .event(app, Class::A, Action::SessionLogout, organization)?
-        .with("session_id", session.id.to_string());
+    let organization =
+        users::memberships_of(&mut conn, session.user.id).await?.first().map(|held| held.organization_id);
+    let event =
+        caller.event(app, Class::A, Action::SessionLogout, organization)?.with("session_id", session.id.to_string());
     conn.transaction(async |conn| {
         if sessions::delete(conn, session.id).await? {
             app.recorder.record(conn, event).await?;

@@ -62,9 +62,8 @@ pub async fn change(
     let event = caller.event(app, Class::A, Action::SettingsUpdate, Some(access.organization.id))?;
     let outcome = conn
         .transaction(async |conn| {
-            let mut organization = organizations::lock(conn, access.organization.id)
-                .await?
-                .ok_or(AppError::NotFound("organization"))?;
+            let mut organization =
+                organizations::lock(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
             let before = organization.settings.clone();
             organization.settings = judge(app, before.clone(), change)?;
             let changed = changed_fields(&before, &organization.settings);
@@ -73,10 +72,8 @@ pub async fn change(
             }
             let ended = ended_keys(app, conn, access, &before, &organization.settings).await?;
             if !ended.is_empty() && !change.confirm {
-                let keys: Vec<Value> = ended
-                    .iter()
-                    .map(|key| json!({"id": key.id.to_string(), "name": key.name}))
-                    .collect();
+                let keys: Vec<Value> =
+                    ended.iter().map(|key| json!({"id": key.id.to_string(), "name": key.name})).collect();
                 return Err(AppError::Conflict {
                     code: "confirmation_required",
                     detail: format!("{} keys would end at once; say `confirm: true` to go on", ended.len()),
@@ -102,9 +99,7 @@ pub async fn change(
                 organization.sequence,
             );
             if !written.await? {
-                return Err(AppError::Unavailable {
-                    cause: "a locked organization changed under the lock".into(),
-                });
+                return Err(AppError::Unavailable { cause: "a locked organization changed under the lock".into() });
             }
             Ok((organization, ended))
         })
@@ -118,16 +113,11 @@ fn judge(app: &App, mut settings: Settings, change: &SettingsChange) -> Result<S
     let mut errors = Vec::new();
     for (environment, wanted) in &change.max_lifespan_days {
         let maximum = environment.max_lifespan_days();
-        let days = wanted.map_or(Some(maximum), |days| {
-            u32::try_from(days).ok().filter(|days| (1..=maximum).contains(days))
-        });
+        let days =
+            wanted.map_or(Some(maximum), |days| u32::try_from(days).ok().filter(|days| (1..=maximum).contains(days)));
         let Some(days) = days else {
             let field = format!("max_lifespan_days.{}", environment.as_str());
-            errors.push(FieldError::new(
-                field,
-                "out_of_bounds",
-                format!("1 to {maximum} days, or null for {maximum}"),
-            ));
+            errors.push(FieldError::new(field, "out_of_bounds", format!("1 to {maximum} days, or null for {maximum}")));
             continue;
         };
         match environment {
@@ -140,18 +130,11 @@ fn judge(app: &App, mut settings: Settings, change: &SettingsChange) -> Result<S
         match wanted.map(|days| u32::try_from(days).ok().filter(|days| (30..=365).contains(days))) {
             None => settings.unused_key_days = None,
             Some(Some(days)) => settings.unused_key_days = Some(days),
-            Some(None) => errors.push(FieldError::new(
-                "unused_key_days",
-                "out_of_bounds",
-                "30 to 365 days, or null",
-            )),
+            Some(None) => errors.push(FieldError::new("unused_key_days", "out_of_bounds", "30 to 365 days, or null")),
         }
     }
     if let Some(wanted) = &change.developer_scopes {
-        let read = wanted
-            .as_ref()
-            .map(|names| app.catalog.load().parse_scopes(names))
-            .transpose();
+        let read = wanted.as_ref().map(|names| app.catalog.load().parse_scopes(names)).transpose();
         match read {
             Ok(scopes) => settings.developer_scopes = scopes,
             Err(error) => collect(&mut errors, scope_errors("developer_scopes", &error)),
@@ -164,20 +147,12 @@ fn judge(app: &App, mut settings: Settings, change: &SettingsChange) -> Result<S
         }
     }
     if let Some(wanted) = &change.allowed_cidrs {
-        match wanted
-            .as_ref()
-            .map(|entries| Allowlist::parse(entries, AllowAny::No))
-            .transpose()
-        {
+        match wanted.as_ref().map(|entries| Allowlist::parse(entries, AllowAny::No)).transpose() {
             Ok(list) => settings.allowlist = list,
             Err(error) => collect(&mut errors, allowlist_errors("allowed_cidrs", &error)),
         }
     }
-    if errors.is_empty() {
-        Ok(settings)
-    } else {
-        Err(AppError::Invalid(errors))
-    }
+    if errors.is_empty() { Ok(settings) } else { Err(AppError::Invalid(errors)) }
 }
 
 fn collect(errors: &mut Vec<FieldError>, error: AppError) {
@@ -195,11 +170,7 @@ fn changed_fields(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("reuse_policy", before.reuse_policy != after.reuse_policy),
         ("allowed_cidrs", entries(&before.allowlist) != entries(&after.allowlist)),
     ];
-    pairs
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(name, _)| name)
-        .collect()
+    pairs.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
 
 /// The keys that are alive under the old settings and ended under the new ones.
@@ -214,33 +185,16 @@ async fn ended_keys(
     let mut ended = Vec::new();
     let mut position = None;
     loop {
-        let page: Vec<ListedKey> = keys::list(
-            conn,
-            access.organization.id,
-            &KeyFilter::default(),
-            &before.caps,
-            now,
-            position,
-            PAGE,
-        )
-        .await?;
+        let page: Vec<ListedKey> =
+            keys::list(conn, access.organization.id, &KeyFilter::default(), &before.caps, now, position, PAGE).await?;
         let Some(last) = page.last() else { return Ok(ended) };
-        position = Some(Position {
-            created_at: last.key.created_at,
-            id: last.key.id,
-        });
+        position = Some(Position { created_at: last.key.created_at, id: last.key.id });
         for ListedKey { key, current } in page {
             let end = |settings: &Settings| {
-                settings
-                    .caps
-                    .effective_end(key.environment, current.created_at, current.expires_at)
+                settings.caps.effective_end(key.environment, current.created_at, current.expires_at)
             };
             if key.revoked_at.is_none() && end(before) > now && end(after) <= now {
-                ended.push(EndedKey {
-                    id: key.id,
-                    ended_at: end(after),
-                    name: key.name,
-                });
+                ended.push(EndedKey { id: key.id, ended_at: end(after), name: key.name });
             }
         }
     }

@@ -46,10 +46,7 @@ pub async fn create(
     let organization = access.organization.id;
     let (id, hash, generated) = match &known {
         Some(_) if password.is_some() => {
-            return Err(AppError::conflict(
-                "user_exists",
-                "somebody with this address exists and has a password",
-            ));
+            return Err(AppError::conflict("user_exists", "somebody with this address exists and has a password"));
         }
         Some(known) => (known.user.id, None, None),
         None => {
@@ -64,11 +61,7 @@ pub async fn create(
                     (password, Some(shown))
                 }
             };
-            (
-                UserId::from_uuid(app.env.id()?),
-                Some(passwords::hash(app, password).await?),
-                generated,
-            )
+            (UserId::from_uuid(app.env.id()?), Some(passwords::hash(app, password).await?), generated)
         }
     };
     let event = caller
@@ -90,21 +83,14 @@ pub async fn create(
         Ok(()) => {
             caller.mark_recorded();
             let email = known.map_or_else(|| email.to_owned(), |known| known.user.email);
-            Ok(Created {
-                id,
-                email,
-                role,
-                password: generated,
-            })
+            Ok(Created { id, email, role, password: generated })
         }
-        Err(StoreError::Duplicate { constraint }) if constraint == "memberships_pkey" => Err(AppError::conflict(
-            "member_exists",
-            "this person is a member of the organization already",
-        )),
-        Err(StoreError::Duplicate { .. }) => Err(AppError::conflict(
-            "user_exists",
-            "somebody with this address was created at the same moment",
-        )),
+        Err(StoreError::Duplicate { constraint }) if constraint == "memberships_pkey" => {
+            Err(AppError::conflict("member_exists", "this person is a member of the organization already"))
+        }
+        Err(StoreError::Duplicate { .. }) => {
+            Err(AppError::conflict("user_exists", "somebody with this address was created at the same moment"))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -121,17 +107,7 @@ pub async fn list(app: &App, access: &Access) -> Result<Vec<(users::User, Role)>
 fn check_email(email: &str) -> Result<(), AppError> {
     let parts = email.split_once('@');
     let plausible = (3..=254).contains(&email.len())
-        && email
-            .chars()
-            .all(|character| !character.is_control() && !character.is_whitespace())
+        && email.chars().all(|character| !character.is_control() && !character.is_whitespace())
         && parts.is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'));
-    if plausible {
-        Ok(())
-    } else {
-        Err(AppError::field(
-            "email",
-            "invalid_email",
-            "this is not an e-mail address",
-        ))
-    }
+    if plausible { Ok(()) } else { Err(AppError::field("email", "invalid_email", "this is not an e-mail address")) }
 }

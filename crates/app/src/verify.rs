@@ -11,7 +11,7 @@ use statuspulse_keys::{
     directory::{Found, SecretCheck},
 };
 use statuspulse_policy::{
-    Catalog, ClientAddress, Code, Denial, EventId, KeyId, OrganizationId, Reason, Request, Requirement, Served,
+    Catalog, ClientAddress, Code, Denial, EventId, KeyId, OrganizationId, Reason, Request, Requirement, Served, State,
 };
 use statuspulse_store::alerts::Happening;
 
@@ -49,6 +49,8 @@ pub struct Call<'a> {
     pub origin: Origin,
     /// Who asks on behalf of the call: the gateway's key, or none.
     pub via: Option<Gateway>,
+    /// Leave out the event of an allowed call: the request that it opens the way for writes one of its own.
+    pub quiet: bool,
 }
 
 /// The resource server that asks.
@@ -85,7 +87,9 @@ pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
     let (outcome, found) = decide(app, &call, now).await;
     let denial = outcome.err();
     let code = denial.map_or(Code::Allowed, |denial| denial.code);
-    note(app, &call, denial, found.as_ref(), now);
+    if denial.is_some() || !call.quiet {
+        note(app, &call, denial, found.as_ref(), now);
+    }
     Verdict {
         code,
         required_scope: denial.and_then(|denial| denial.required_scope).map(str::to_owned),
@@ -127,12 +131,9 @@ async fn find(app: &Arc<App>, token: &Token, client: ClientAddress) -> Result<Op
     if let Some(found) = in_memory {
         return Ok(Some(found));
     }
-    app.replica
-        .find_by_query(app, &lookups, client.ip())
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "a token that isn't in memory could not be looked up");
-        })
+    app.replica.find_by_query(app, &lookups, client.ip()).await.map_err(|error| {
+        tracing::warn!(%error, "a token that isn't in memory could not be looked up");
+    })
 }
 
 async fn judge_found<'a>(
@@ -146,11 +147,7 @@ async fn judge_found<'a>(
         return Err(Code::Unknown.into());
     }
     let grant = found.grant().ok_or(Code::Unknown)?;
-    let request = Request {
-        client: call.client,
-        served: call.served,
-        requirement: call.requirement,
-    };
+    let request = Request { client: call.client, served: call.served, requirement: call.requirement };
     statuspulse_policy::admit(&grant, &request, now)?;
     if found.slot.secret_check() != SecretCheck::Passed {
         checks::check_secret(app, found, &token).await?;
@@ -220,9 +217,7 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
 fn raise_alerts(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: &Found, event: &Event) {
     let Some(denial) = denial else { return };
     let key = &found.key.key;
-    let superseded = found
-        .version()
-        .is_some_and(|version| version.state == VersionState::Superseded);
+    let superseded = found.version().is_some_and(|version| version.state == VersionState::Superseded);
     let rule = match denial.code {
         Code::Unknown if key.canary => AlertRule::CanaryUsed,
         Code::InsufficientScope => AlertRule::OutOfScope,
@@ -231,10 +226,7 @@ fn raise_alerts(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, fou
         _ => return,
     };
     let mut facts = Map::new();
-    facts.insert(
-        "request_id".into(),
-        json!(event.origin.request_id.map(|id| id.to_string())),
-    );
+    facts.insert("request_id".into(), json!(event.origin.request_id.map(|id| id.to_string())));
     if let Some(scope) = denial.required_scope {
         facts.insert("required_scope".into(), json!(scope));
     }
@@ -243,8 +235,7 @@ fn raise_alerts(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, fou
         facts.insert("current_version".into(), json!(key.current_version));
         checks::apply_reuse_policy(app, found);
     }
-    app.recorder
-        .alert(happening(rule, found, event.occurred_at, facts, call));
+    app.recorder.alert(happening(rule, found, event.occurred_at, facts, call));
 }
 
 fn happening(
@@ -254,9 +245,7 @@ fn happening(
     facts: Map<String, Value>,
     call: &Call<'_>,
 ) -> Happening {
-    let source = call.client.ip().and_then(|ip| {
-        statuspulse_policy::Cidr::enclosing(ip, if ip.is_ipv4() { 24 } else { 48 }).map(|network| network.to_string())
-    });
+    let source = call.client.ip().and_then(network_of);
     Happening {
         rule,
         organization: Some(found.organization.id),
@@ -269,6 +258,55 @@ fn happening(
         sources: source.into_iter().collect(),
         facts,
     }
+}
+
+/// Puts into the trail that a key stood in a URL, and tells its owner when it is a live one. Looks in memory only: a
+/// stranger's text must not cost a query.
+pub fn note_in_url(app: &Arc<App>, text: &str, origin: Origin) {
+    let now = app.env.now();
+    let (Ok(token), Ok(id)) = (Token::parse(text), app.env.id()) else { return };
+    let found = app.secrets.lookups(&token, |_, lookup| app.replica.directory.find(&lookup));
+    let live = found
+        .as_ref()
+        .filter(|found| found.grant().is_some_and(|grant| matches!(grant.state(now), State::Active | State::Disabled)));
+    let mut detail = Map::new();
+    if let Some(found) = &found {
+        detail.insert("key_id".into(), json!(found.key.key.id.to_string()));
+    }
+    if let Some(found) = live {
+        let source = origin.ip.and_then(network_of);
+        app.recorder.alert(Happening {
+            rule: AlertRule::CredentialInUrl,
+            organization: Some(found.organization.id),
+            subject_kind: "key",
+            subject: found.key.key.id.to_string(),
+            first_at: now,
+            last_at: now,
+            count: 1,
+            routes: Vec::new(),
+            sources: source.into_iter().collect(),
+            facts: Map::from_iter([("request_id".to_owned(), json!(origin.request_id.map(|id| id.to_string())))]),
+        });
+    }
+    app.recorder.queue(Event {
+        id: EventId::from_uuid(id),
+        occurred_at: now,
+        class: Class::B,
+        action: Action::CredentialInUrl,
+        outcome: Outcome::Denied,
+        reason: Some("credential_in_url"),
+        organization_id: found.as_ref().map(|found| found.organization.id),
+        actor: found.as_ref().map_or(Actor::Unknown, |found| Actor::ApiKey { id: found.key.key.id, version: None }),
+        origin,
+        status: None,
+        detail,
+    });
+}
+
+/// The network of an address that an alert's evidence names: a /24 or a /48.
+fn network_of(ip: std::net::IpAddr) -> Option<String> {
+    let length = if ip.is_ipv4() { 24 } else { 48 };
+    statuspulse_policy::Cidr::enclosing(ip, length).map(|network| network.to_string())
 }
 
 /// The reason word of a refusal without more to say, for events that are written elsewhere.

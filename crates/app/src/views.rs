@@ -77,25 +77,10 @@ impl KeyJson {
     /// A key.
     #[must_use]
     pub fn new(app: &App, view: KeyView) -> Self {
-        let KeyView {
-            key,
-            current,
-            status,
-            ends_at,
-            organization,
-            created_by_email,
-        } = view;
+        let KeyView { key, current, status, ends_at, organization, created_by_email } = view;
         let created_by = match key.created_by {
-            Creator::User(id) => CreatorJson {
-                kind: "user",
-                id: id.to_string(),
-                email: created_by_email,
-            },
-            Creator::Operator(name) => CreatorJson {
-                kind: "operator",
-                id: name,
-                email: None,
-            },
+            Creator::User(id) => CreatorJson { kind: "user", id: id.to_string(), email: created_by_email },
+            Creator::Operator(name) => CreatorJson { kind: "operator", id: name, email: None },
         };
         Self {
             id: key.id.as_uuid(),
@@ -154,11 +139,7 @@ pub struct WarningJson {
 
 impl From<Warning> for WarningJson {
     fn from(warning: Warning) -> Self {
-        Self {
-            code: warning.code,
-            field: warning.field,
-            detail: warning.detail,
-        }
+        Self { code: warning.code, field: warning.field, detail: warning.detail }
     }
 }
 
@@ -221,10 +202,7 @@ impl KeyPageJson {
     #[must_use]
     pub fn new(app: &App, page: Page) -> Self {
         let items = page.items.into_iter().map(|view| KeyJson::new(app, view)).collect();
-        Self {
-            items,
-            next_cursor: page.next_cursor,
-        }
+        Self { items, next_cursor: page.next_cursor }
     }
 }
 
@@ -240,10 +218,7 @@ impl AllowlistJson {
     /// A changed key.
     #[must_use]
     pub fn new(app: &App, view: KeyView, list: Vec<Warning>) -> Self {
-        Self {
-            key: KeyJson::new(app, view),
-            warnings: warnings(list),
-        }
+        Self { key: KeyJson::new(app, view), warnings: warnings(list) }
     }
 }
 
@@ -274,10 +249,7 @@ pub struct PendingJson {
 
 impl PendingJson {
     fn new((instance, last_seen_at): (InstanceId, DateTime<Utc>)) -> Self {
-        Self {
-            instance: instance.as_uuid(),
-            last_seen_at,
-        }
+        Self { instance: instance.as_uuid(), last_seen_at }
     }
 }
 
@@ -285,10 +257,8 @@ impl ReceiptJson {
     /// A receipt.
     #[must_use]
     pub fn new(app: &App, receipt: Receipt) -> Self {
-        let applied = |(instance, applied_at): (InstanceId, _)| AppliedJson {
-            instance: instance.as_uuid(),
-            applied_at,
-        };
+        let applied =
+            |(instance, applied_at): (InstanceId, _)| AppliedJson { instance: instance.as_uuid(), applied_at };
         Self {
             key: KeyJson::new(app, receipt.view),
             applied: receipt.applied.into_iter().map(applied).collect(),
@@ -319,6 +289,12 @@ pub fn bulk_keys(outcome: &BulkOutcome) -> Vec<BulkKeyJson> {
     outcome.keys.iter().map(shown).collect()
 }
 
+/// The instances that don't have a bulk revocation yet.
+#[must_use]
+pub fn bulk_pending(outcome: &BulkOutcome) -> Vec<PendingJson> {
+    outcome.pending.iter().copied().map(PendingJson::new).collect()
+}
+
 /// How a call would be judged.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Explanation)]
@@ -347,11 +323,7 @@ impl From<Explanation> for ExplanationJson {
             steps: explanation
                 .steps
                 .into_iter()
-                .map(|step| StepJson {
-                    step: step.step.as_str(),
-                    outcome: step.outcome.as_str(),
-                    detail: step.detail,
-                })
+                .map(|step| StepJson { step: step.step.as_str(), outcome: step.outcome.as_str(), detail: step.detail })
                 .collect(),
         }
     }
@@ -429,11 +401,7 @@ impl SettingsJson {
             allowed_cidrs: entries(settings.allowlist.as_ref()),
             ended_keys: ended
                 .into_iter()
-                .map(|key| EndedKeyJson {
-                    id: key.id.as_uuid(),
-                    name: key.name,
-                    ended_at: key.ended_at,
-                })
+                .map(|key| EndedKeyJson { id: key.id.as_uuid(), name: key.name, ended_at: key.ended_at })
                 .collect(),
         }
     }

@@ -112,10 +112,7 @@ impl AlertRule {
         put("window_seconds", json!(0));
         put("observed", json!(count));
         put("peak", json!(count));
-        put(
-            "first_seen_at",
-            held("first_seen_at").cloned().unwrap_or_else(|| json!(text(first))),
-        );
+        put("first_seen_at", held("first_seen_at").cloned().unwrap_or_else(|| json!(text(first))));
         put("last_seen_at", json!(text(last)));
         put("routes", merged(held("routes"), routes));
         put("sources", merged(held("sources"), sources));

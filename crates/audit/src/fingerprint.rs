@@ -110,12 +110,7 @@ mod tests {
     }
 
     fn of<'a>(method: &'a str, route: &'a str, ip: &str) -> RequestTraits<'a> {
-        RequestTraits {
-            method,
-            route,
-            ip: ip.parse().ok(),
-            ..RequestTraits::default()
-        }
+        RequestTraits { method, route, ip: ip.parse().ok(), ..RequestTraits::default() }
     }
 
     #[test]
@@ -139,9 +134,6 @@ mod tests {
     #[test]
     fn another_key_gives_another_fingerprint() {
         let traits = of("GET", "/a", "203.0.113.7");
-        assert_ne!(
-            key().fingerprint(&traits),
-            FingerprintKey::new(&[2; 32]).fingerprint(&traits)
-        );
+        assert_ne!(key().fingerprint(&traits), FingerprintKey::new(&[2; 32]).fingerprint(&traits));
     }
 }

@@ -53,17 +53,10 @@ fn next_secret(text: &str, from: usize) -> Option<Found> {
             let Some(body) = candidate.strip_prefix(prefix) else {
                 continue;
             };
-            let length = body
-                .bytes()
-                .take(most)
-                .take_while(|byte| is_secret_byte(prefix, *byte))
-                .count();
+            let length = body.bytes().take(most).take_while(|byte| is_secret_byte(prefix, *byte)).count();
             if length >= least {
                 let body = start + prefix.len();
-                return Some(Found {
-                    body,
-                    end: body + length,
-                });
+                return Some(Found { body, end: body + length });
             }
         }
         at = start + 1;

@@ -14,14 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// What a program of the server gets of our environment: where its own libraries and locales lie.
-const PASSED_ON: [&str; 6] = [
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "DYLD_FALLBACK_LIBRARY_PATH",
-    "LOCALE_ARCHIVE",
-    "LOCPATH",
-];
+const PASSED_ON: [&str; 6] =
+    ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "LOCALE_ARCHIVE", "LOCPATH"];
 
 /// A user and its group, and whether that is another one than ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,32 +30,20 @@ impl Account {
     /// `nobody`.
     pub(crate) fn choose(home: &Path) -> Result<Account, EmbeddedError> {
         if !is_root() {
-            return Ok(Account {
-                uid: geteuid().as_raw(),
-                gid: getegid().as_raw(),
-                switch: false,
-            });
+            return Ok(Account { uid: geteuid().as_raw(), gid: getegid().as_raw(), switch: false });
         }
         // A cluster stays with the account that made it: a package may have brought the user `postgres` since, or
         // its owner calls root for once.
         if let Ok(found) = home.symlink_metadata()
             && found.uid() != 0
         {
-            return Ok(Account {
-                uid: found.uid(),
-                gid: found.gid(),
-                switch: true,
-            });
+            return Ok(Account { uid: found.uid(), gid: found.gid(), switch: true });
         }
         ["postgres", "nobody"]
             .iter()
             .find_map(|name| User::from_name(name).ok().flatten())
             .filter(|user| !user.uid.is_root())
-            .map(|user| Account {
-                uid: user.uid.as_raw(),
-                gid: user.gid.as_raw(),
-                switch: true,
-            })
+            .map(|user| Account { uid: user.uid.as_raw(), gid: user.gid.as_raw(), switch: true })
             .ok_or(EmbeddedError::NoAccount)
     }
 
@@ -87,10 +69,7 @@ impl Account {
 
     /// Runs a command of this account to its end, with `input` on its standard input.
     pub(crate) fn run(mut command: Command, input: &[u8]) -> std::io::Result<Output> {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             // A program that ends early closes its input; why it ended is what the caller wants to hear.
@@ -101,10 +80,7 @@ impl Account {
 
     /// Creates a folder that only this account may enter.
     pub(crate) fn create_dir(self, path: &Path) -> Result<(), EmbeddedError> {
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(path)
-            .map_err(EmbeddedError::io("create", path))?;
+        std::fs::DirBuilder::new().mode(0o700).create(path).map_err(EmbeddedError::io("create", path))?;
         self.give(path)
     }
 
@@ -127,18 +103,12 @@ impl Account {
         if self.owns_private_dir(path) {
             return Ok(());
         }
-        Err(EmbeddedError::NotOurs {
-            path: path.to_path_buf(),
-            uid: self.uid,
-        })
+        Err(EmbeddedError::NotOurs { path: path.to_path_buf(), uid: self.uid })
     }
 
     /// Whether this account may pass through `dir` and all folders above it.
     pub(crate) fn may_pass(self, dir: &Path) -> bool {
-        !self.switch
-            || dir
-                .ancestors()
-                .all(|dir| dir.metadata().is_ok_and(|found| self.has_search_bit(&found)))
+        !self.switch || dir.ancestors().all(|dir| dir.metadata().is_ok_and(|found| self.has_search_bit(&found)))
     }
 
     fn has_search_bit(self, found: &std::fs::Metadata) -> bool {
@@ -170,9 +140,10 @@ impl Account {
         if output.status.success() {
             return Ok(());
         }
-        Err(EmbeddedError::io("write", path)(std::io::Error::other(
-            crate::error::last_lines(&String::from_utf8_lossy(&output.stderr), 1),
-        )))
+        Err(EmbeddedError::io("write", path)(std::io::Error::other(crate::error::last_lines(
+            &String::from_utf8_lossy(&output.stderr),
+            1,
+        ))))
     }
 }
 

@@ -56,11 +56,7 @@ impl Binaries {
             return Err(EmbeddedError::NoBinaries);
         }
         let found = list(found.iter().map(|binaries| binaries.major).collect());
-        Err(EmbeddedError::OtherMajor {
-            path: path.to_path_buf(),
-            cluster,
-            found,
-        })
+        Err(EmbeddedError::OtherMajor { path: path.to_path_buf(), cluster, found })
     }
 
     /// The folders that may hold server binaries, in the order in which they are tried: `PATH`,
@@ -105,19 +101,9 @@ fn inspect(dir: &Path) -> Option<Binaries> {
         return None;
     }
     // A distribution may link the programs into a folder of `PATH`; other accounts may be barred from that one.
-    let real = dir
-        .join("postgres")
-        .canonicalize()
-        .ok()
-        .and_then(|file| file.parent().map(Path::to_path_buf));
-    let dir = real
-        .filter(|real| is_complete(real))
-        .unwrap_or_else(|| dir.to_path_buf());
-    let output = Command::new(dir.join("postgres"))
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let real = dir.join("postgres").canonicalize().ok().and_then(|file| file.parent().map(Path::to_path_buf));
+    let dir = real.filter(|real| is_complete(real)).unwrap_or_else(|| dir.to_path_buf());
+    let output = Command::new(dir.join("postgres")).arg("--version").stdin(Stdio::null()).output().ok()?;
     let major = parse_major(&String::from_utf8_lossy(&output.stdout))?;
     Some(Binaries { dir, major })
 }
@@ -135,16 +121,8 @@ fn parse_major(text: &str) -> Option<u32> {
 
 /// What `pg_config`, found in one of these folders, names as the folder of the binaries.
 fn pg_config(path: &[PathBuf]) -> Option<PathBuf> {
-    let program = path
-        .iter()
-        .map(|dir| dir.join("pg_config"))
-        .find(|file| file.is_file())?;
-    let output = Command::new(program)
-        .arg("--bindir")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let program = path.iter().map(|dir| dir.join("pg_config")).find(|file| file.is_file())?;
+    let output = Command::new(program).arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let dir = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
     (output.status.success() && dir.is_absolute()).then_some(dir)
 }
@@ -159,11 +137,7 @@ fn versions_below(parent: &Path, prefix: &str) -> Vec<PathBuf> {
         };
         let version = version.trim_start_matches('@');
         // Homebrew's folder without a number is its newest version.
-        let number = if version.is_empty() && !prefix.is_empty() {
-            u32::MAX
-        } else {
-            leading_number(version)
-        };
+        let number = if version.is_empty() && !prefix.is_empty() { u32::MAX } else { leading_number(version) };
         found.push((number, entry.path().join(OsStr::new("bin"))));
     }
     found.sort_by(|a, b| b.cmp(a));
@@ -171,12 +145,7 @@ fn versions_below(parent: &Path, prefix: &str) -> Vec<PathBuf> {
 }
 
 fn leading_number(version: &str) -> u32 {
-    version
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect::<String>()
-        .parse()
-        .unwrap_or(0)
+    version.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
 }
 
 /// `16, 15`: each version once, newest first.

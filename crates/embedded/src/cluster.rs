@@ -26,11 +26,7 @@ pub struct Options {
 impl Options {
     /// A durable cluster in this data directory, with a minute to start.
     pub fn new(data_dir: impl Into<PathBuf>) -> Options {
-        Options {
-            data_dir: data_dir.into(),
-            durable: true,
-            start_timeout: Duration::from_secs(60),
-        }
+        Options { data_dir: data_dir.into(), durable: true, start_timeout: Duration::from_secs(60) }
     }
 }
 
@@ -79,11 +75,7 @@ impl Cluster {
         let server = prepare(&data_dir, options, candidates)?;
         server.start(is_only_user(&users, &path)?)?;
         drop(transition);
-        Ok(Cluster {
-            data_dir,
-            server,
-            users: Some(users),
-        })
+        Ok(Cluster { data_dir, server, users: Some(users) })
     }
 
     /// Starts the server again if it ended under us, and waits until it accepts connections.
@@ -173,11 +165,7 @@ impl Drop for Cluster {
 
 /// Finds the cluster and the binaries that run it; makes the cluster when there is none.
 fn prepare(data_dir: &Path, options: &Options, candidates: &[PathBuf]) -> Result<Server, EmbeddedError> {
-    let durability = if options.durable {
-        Durability::Full
-    } else {
-        Durability::None
-    };
+    let durability = if options.durable { Durability::Full } else { Durability::None };
     let (home, account) = find_home(data_dir)?;
     let mut layout = Layout::within(&home);
     let is_there = home.symlink_metadata().is_ok();
@@ -191,23 +179,14 @@ fn prepare(data_dir: &Path, options: &Options, candidates: &[PathBuf]) -> Result
         binaries
     };
     place_socket(data_dir, &mut layout, account)?;
-    Ok(Server {
-        layout,
-        account,
-        binaries,
-        durability,
-        start_timeout: options.start_timeout,
-    })
+    Ok(Server { layout, account, binaries, durability, start_timeout: options.start_timeout })
 }
 
 /// Whether no other process holds the lock that we hold shared. Only within a transition: nobody comes in between.
 fn is_only_user(users: &File, path: &Path) -> Result<bool, EmbeddedError> {
     users.unlock().map_err(EmbeddedError::io("unlock", path))?;
     let is_only = users.try_lock().is_ok();
-    users
-        .unlock()
-        .and_then(|()| users.lock_shared())
-        .map_err(EmbeddedError::io("lock", path))?;
+    users.unlock().and_then(|()| users.lock_shared()).map_err(EmbeddedError::io("lock", path))?;
     Ok(is_only)
 }
 
@@ -230,10 +209,7 @@ impl Transition {
                 Err(TryLockError::Error(error)) => return Err(EmbeddedError::io("lock", &path)(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                     let seconds = Transition::PATIENCE.as_secs();
-                    return Err(EmbeddedError::Busy {
-                        path: data_dir.to_path_buf(),
-                        seconds,
-                    });
+                    return Err(EmbeddedError::Busy { path: data_dir.to_path_buf(), seconds });
                 }
                 Err(TryLockError::WouldBlock) => a_moment(),
             }
@@ -252,10 +228,7 @@ impl Drop for Transition {
 pub(crate) fn url(socket_dir: &Path, database: &str) -> String {
     use std::os::unix::ffi::OsStrExt;
     let host = percent_encoded(socket_dir.as_os_str().as_bytes());
-    format!(
-        "postgresql://{USER}@/{}?host={host}&port={PORT}",
-        percent_encoded(database.as_bytes())
-    )
+    format!("postgresql://{USER}@/{}?host={host}&port={PORT}", percent_encoded(database.as_bytes()))
 }
 
 /// All but the unreserved characters of RFC 3986 as `%XX`.

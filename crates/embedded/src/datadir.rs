@@ -36,14 +36,7 @@ pub fn prepare_data_dir(path: &Path) -> Result<PathBuf, EmbeddedError> {
     if !found.is_dir() {
         return Err(EmbeddedError::NotADirectory { path: dir });
     }
-    if faccessat(
-        AT_FDCWD,
-        &dir,
-        AccessFlags::W_OK | AccessFlags::X_OK,
-        AtFlags::AT_EACCESS,
-    )
-    .is_err()
-    {
+    if faccessat(AT_FDCWD, &dir, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS).is_err() {
         return Err(EmbeddedError::ReadOnly { path: dir });
     }
     restrict(&dir, &found)?;
@@ -55,11 +48,7 @@ fn create(path: &Path) -> Result<(), EmbeddedError> {
         return Ok(());
     }
     let mode = if is_root() { 0o711 } else { 0o700 };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|error| explain(error, path))
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| explain(error, path))
 }
 
 /// Names what is in the way of a directory that cannot be created.
@@ -67,21 +56,17 @@ fn explain(error: io::Error, path: &Path) -> EmbeddedError {
     let existing = path.ancestors().find(|above| above.symlink_metadata().is_ok());
     let Some(existing) = existing.filter(|existing| !existing.as_os_str().is_empty()) else {
         return match error.kind() {
-            io::ErrorKind::PermissionDenied => EmbeddedError::ReadOnly {
-                path: path.to_path_buf(),
-            },
+            io::ErrorKind::PermissionDenied => EmbeddedError::ReadOnly { path: path.to_path_buf() },
             _ => EmbeddedError::io("create", path)(error),
         };
     };
     if !existing.is_dir() {
-        return EmbeddedError::NotADirectory {
-            path: existing.to_path_buf(),
-        };
+        return EmbeddedError::NotADirectory { path: existing.to_path_buf() };
     }
     match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => EmbeddedError::ReadOnly {
-            path: existing.to_path_buf(),
-        },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            EmbeddedError::ReadOnly { path: existing.to_path_buf() }
+        }
         _ => EmbeddedError::io("create", path)(error),
     }
 }
@@ -101,10 +86,7 @@ fn restrict(dir: &Path, found: &Metadata) -> Result<(), EmbeddedError> {
         return Ok(());
     }
     if is_wider && (mode & 0o1000 != 0 || !is_ours_or_empty(dir)?) {
-        return Err(EmbeddedError::TooOpen {
-            path: dir.to_path_buf(),
-            mode,
-        });
+        return Err(EmbeddedError::TooOpen { path: dir.to_path_buf(), mode });
     }
     std::fs::set_permissions(dir, Permissions::from_mode(wanted)).map_err(EmbeddedError::io("change the mode of", dir))
 }
@@ -139,17 +121,12 @@ impl DataDirLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(EmbeddedError::InUse {
-                    pid: holder(&path),
-                    path: data_dir.to_path_buf(),
-                });
+                return Err(EmbeddedError::InUse { pid: holder(&path), path: data_dir.to_path_buf() });
             }
             Err(TryLockError::Error(error)) => return Err(EmbeddedError::io("lock", &path)(error)),
         }
         let line = format!("{}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.write_all(line.as_bytes()))
-            .map_err(EmbeddedError::io("write", &path))?;
+        file.set_len(0).and_then(|()| file.write_all(line.as_bytes())).map_err(EmbeddedError::io("write", &path))?;
         Ok(DataDirLock { file })
     }
 }

@@ -76,30 +76,15 @@ impl Ephemeral {
         let home = free_name(&parent);
         let account = Account::choose(&home)?;
         if !account.may_pass(&parent) {
-            return Err(EmbeddedError::Barred {
-                path: parent,
-                uid: account.uid(),
-            });
+            return Err(EmbeddedError::Barred { path: parent, uid: account.uid() });
         }
         let layout = Layout::within(&home);
         if !is_usable(&layout.socket_dir) {
-            return Err(EmbeddedError::NotOurs {
-                path: parent,
-                uid: account.uid(),
-            });
+            return Err(EmbeddedError::NotOurs { path: parent, uid: account.uid() });
         }
         let watchdog = Watchdog::over(&home, account)?;
-        let server = Server {
-            layout,
-            account,
-            binaries,
-            durability: Durability::None,
-            start_timeout: START_TIMEOUT,
-        };
-        let ephemeral = Ephemeral {
-            server,
-            watchdog: Some(watchdog),
-        };
+        let server = Server { layout, account, binaries, durability: Durability::None, start_timeout: START_TIMEOUT };
+        let ephemeral = Ephemeral { server, watchdog: Some(watchdog) };
         init::fill(&home, account, &ephemeral.server.binaries, Durability::None)?;
         account.create_dir(&ephemeral.server.layout.socket_dir)?;
         ephemeral.server.start(true)?;
@@ -173,14 +158,10 @@ impl Ephemeral {
         self.resume();
         let home = &self.server.layout.home;
         // It does the same work in every end, so that there is one way to test.
-        watchdog
-            .release()
-            .map_err(EmbeddedError::io("wait for the removal of", home))?;
+        watchdog.release().map_err(EmbeddedError::io("wait for the removal of", home))?;
         match home.symlink_metadata() {
             Err(_) => Ok(()),
-            Ok(_) => Err(EmbeddedError::io("remove", home)(std::io::Error::other(
-                "it is still in use",
-            ))),
+            Ok(_) => Err(EmbeddedError::io("remove", home)(std::io::Error::other("it is still in use"))),
         }
     }
 }
@@ -206,20 +187,10 @@ impl Watchdog {
     fn over(home: &Path, account: Account) -> Result<Watchdog, EmbeddedError> {
         let failed = || EmbeddedError::io("run", Path::new("sh"));
         let mut command = account.command("sh");
-        command
-            .arg("-c")
-            .arg(ENDER)
-            .arg(home)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.arg("-c").arg(ENDER).arg(home).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut ender = detached(&mut command).spawn().map_err(failed())?;
         let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(REMOVER)
-            .arg(home)
-            .current_dir("/")
-            .stdout(Stdio::null());
+        command.arg("-c").arg(REMOVER).arg(home).current_dir("/").stdout(Stdio::null());
         command.stdin(ender.stdout.take().map_or_else(Stdio::null, Stdio::from));
         let remover = detached(&mut command).spawn().map_err(failed())?;
         Ok(Watchdog { ender, remover })
@@ -243,8 +214,6 @@ fn detached(command: &mut Command) -> &mut Command {
 fn free_name(parent: &Path) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let nanoseconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos());
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     parent.join(format!("spt-{}-{number}-{nanoseconds:08x}", std::process::id()))
 }

@@ -179,17 +179,7 @@ impl EmbeddedError {
 
 /// The last `count` lines of what a program wrote, as one line.
 pub(crate) fn last_lines(text: &str, count: usize) -> String {
-    let mut lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .rev()
-        .take(count)
-        .collect();
+    let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).rev().take(count).collect();
     lines.reverse();
-    if lines.is_empty() {
-        "it wrote nothing".to_owned()
-    } else {
-        lines.join(" / ")
-    }
+    if lines.is_empty() { "it wrote nothing".to_owned() } else { lines.join(" / ") }
 }

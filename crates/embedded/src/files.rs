@@ -47,12 +47,7 @@ pub(crate) fn read_tail(path: &Path, from: u64) -> String {
 /// Opens a file to append to, made with mode 0600 when it is not there; the log of the server.
 pub(crate) fn open_log(path: &Path, uid: u32) -> Result<File, EmbeddedError> {
     let open = || -> io::Result<File> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(careful())
-            .open(path)?;
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(careful()).open(path)?;
         let found = file.metadata()?;
         // A second name of the file would be a file elsewhere that somebody wants us to write to.
         if !found.is_file() || found.nlink() != 1 {
@@ -83,9 +78,9 @@ pub(crate) fn open_lock(path: &Path) -> Result<File, EmbeddedError> {
         Ok(file)
     };
     open().map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => EmbeddedError::ReadOnly {
-            path: path.parent().unwrap_or(path).to_path_buf(),
-        },
+        io::ErrorKind::PermissionDenied => {
+            EmbeddedError::ReadOnly { path: path.parent().unwrap_or(path).to_path_buf() }
+        }
         _ => EmbeddedError::io("open", path)(error),
     })
 }

@@ -53,13 +53,7 @@ pub(crate) fn fill(
 fn initdb(layout: &Layout, account: Account, binaries: &Binaries, durability: Durability) -> Result<(), EmbeddedError> {
     let mut command = account.command(binaries.initdb());
     command.arg("-D").arg(&layout.data).arg(format!("--username={USER}"));
-    command.args([
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--data-checksums",
-        "--no-instructions",
-    ]);
+    command.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"]);
     if durability == Durability::None {
         command.arg("--no-sync");
     }
@@ -75,11 +69,7 @@ fn create_database(
     durability: Durability,
 ) -> Result<(), EmbeddedError> {
     let mut command = account.command(binaries.postgres());
-    command
-        .arg("--single")
-        .arg("-D")
-        .arg(&layout.data)
-        .args(["-c", "exit_on_error=on"]);
+    command.arg("--single").arg("-D").arg(&layout.data).args(["-c", "exit_on_error=on"]);
     if durability == Durability::None {
         command.args(["-c", "fsync=off"]);
     }
@@ -95,17 +85,12 @@ fn check(output: &Output, layout: &Layout) -> Result<(), EmbeddedError> {
     }
     let written = String::from_utf8_lossy(&output.stderr);
     let detail = format!("{}: {}", output.status, last_lines(&written, 3));
-    Err(EmbeddedError::Init {
-        path: layout.home.clone(),
-        detail,
-    })
+    Err(EmbeddedError::Init { path: layout.home.clone(), detail })
 }
 
 /// A name of its own for each attempt: the programs of an interrupted one may still be writing to theirs.
 fn aside(home: &Path) -> PathBuf {
-    let nanoseconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos());
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let mut name = prefix(home);
     name.push(format!("{}-{nanoseconds}", std::process::id()));
     home.with_file_name(name)
@@ -123,18 +108,10 @@ fn remove_leftovers(home: &Path) -> Result<(), EmbeddedError> {
     let prefix = prefix(home);
     for entry in parent.read_dir().map_err(EmbeddedError::io("read", parent))? {
         let entry = entry.map_err(EmbeddedError::io("read", parent))?;
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(prefix.as_encoded_bytes())
-        {
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
             tracing::warn!(path = %entry.path().display(), "removing a cluster whose initialisation was interrupted");
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let removed = if is_dir {
-                remove_tree(&entry.path())
-            } else {
-                std::fs::remove_file(entry.path())
-            };
+            let removed = if is_dir { remove_tree(&entry.path()) } else { std::fs::remove_file(entry.path()) };
             removed.map_err(EmbeddedError::io("remove", &entry.path()))?;
         }
     }

@@ -79,22 +79,14 @@ fn find_home_below(data_dir: &Path, state_dir: &Path) -> Result<(PathBuf, Accoun
         return Ok((inside, account));
     }
     if inside.symlink_metadata().is_ok() {
-        return Err(EmbeddedError::Barred {
-            path: inside,
-            uid: account.uid(),
-        });
+        return Err(EmbeddedError::Barred { path: inside, uid: account.uid() });
     }
     let home = outside_home(data_dir, state_dir)?;
     if !account.may_pass(state_dir) {
-        return Err(EmbeddedError::Barred {
-            path: home,
-            uid: account.uid(),
-        });
+        return Err(EmbeddedError::Barred { path: home, uid: account.uid() });
     }
     // Named before it is made: a folder that is there and that nobody names is a former data directory's.
-    let name = home
-        .to_str()
-        .ok_or_else(|| EmbeddedError::BadPointer { path: pointer.clone() })?;
+    let name = home.to_str().ok_or_else(|| EmbeddedError::BadPointer { path: pointer.clone() })?;
     write_line(&pointer, name)?;
     tracing::info!(data_dir = %data_dir.display(), cluster = %home.display(), "the account of postgresql cannot reach the data directory; the cluster lies outside of it");
     Ok((home, account))
@@ -107,14 +99,9 @@ fn outside_home(data_dir: &Path, state_dir: &Path) -> Result<PathBuf, EmbeddedEr
         .mode(0o711)
         .create(state_dir)
         .map_err(EmbeddedError::io("create", state_dir))?;
-    let found = state_dir
-        .symlink_metadata()
-        .map_err(EmbeddedError::io("look at", state_dir))?;
+    let found = state_dir.symlink_metadata().map_err(EmbeddedError::io("look at", state_dir))?;
     if !found.is_dir() || found.uid() != own_uid() || found.mode() & 0o022 != 0 {
-        return Err(EmbeddedError::NotOurs {
-            path: state_dir.to_path_buf(),
-            uid: own_uid(),
-        });
+        return Err(EmbeddedError::NotOurs { path: state_dir.to_path_buf(), uid: own_uid() });
     }
     if found.mode() & 0o111 != 0o111 {
         let mode = std::fs::Permissions::from_mode(found.mode() & 0o7777 | 0o111);
@@ -122,13 +109,8 @@ fn outside_home(data_dir: &Path, state_dir: &Path) -> Result<PathBuf, EmbeddedEr
     }
     let hash = hash(data_dir.as_os_str().as_bytes());
     let names = std::iter::once(hash.clone()).chain((2..).map(|number| format!("{hash}-{number}")));
-    let free = names
-        .map(|name| state_dir.join(name))
-        .find(|home| home.symlink_metadata().is_err());
-    free.ok_or_else(|| EmbeddedError::NotOurs {
-        path: state_dir.to_path_buf(),
-        uid: own_uid(),
-    })
+    let free = names.map(|name| state_dir.join(name)).find(|home| home.symlink_metadata().is_err());
+    free.ok_or_else(|| EmbeddedError::NotOurs { path: state_dir.to_path_buf(), uid: own_uid() })
 }
 
 /// Chooses the folder of the socket, and makes it. Call it with the transition lock held and `layout.home` in place.
@@ -140,18 +122,13 @@ pub(crate) fn place_socket(data_dir: &Path, layout: &mut Layout, account: Accoun
             return ensure_dir(&layout.socket_dir, account);
         }
         layout.socket_dir = short_dir(data_dir, account)?;
-        let name = layout
-            .socket_dir
-            .to_str()
-            .ok_or_else(|| EmbeddedError::BadPointer { path: pointer.clone() })?;
+        let name = layout.socket_dir.to_str().ok_or_else(|| EmbeddedError::BadPointer { path: pointer.clone() })?;
         return write_line(&pointer, name);
     };
     let dir = PathBuf::from(named.trim_end_matches('\n'));
     let is_ours = dir.is_absolute()
         && is_usable(&dir)
-        && dir
-            .file_name()
-            .is_some_and(|name| name.as_bytes().starts_with(SOCKET_PREFIX.as_bytes()));
+        && dir.file_name().is_some_and(|name| name.as_bytes().starts_with(SOCKET_PREFIX.as_bytes()));
     if !is_ours {
         return Err(EmbeddedError::BadPointer { path: pointer });
     }
@@ -181,17 +158,10 @@ pub(crate) fn is_usable(dir: &Path) -> bool {
 fn short_dir(data_dir: &Path, account: Account) -> Result<PathBuf, EmbeddedError> {
     let hash = hash(data_dir.as_os_str().as_bytes());
     let hash = hash.get(..16).unwrap_or(&hash);
-    let mut last = Err(EmbeddedError::NotOurs {
-        path: std::env::temp_dir(),
-        uid: account.uid(),
-    });
+    let mut last = Err(EmbeddedError::NotOurs { path: std::env::temp_dir(), uid: account.uid() });
     for parent in [std::env::temp_dir(), PathBuf::from("/tmp")] {
         for attempt in 0..8 {
-            let attempt = if attempt == 0 {
-                String::new()
-            } else {
-                format!("-{attempt}")
-            };
+            let attempt = if attempt == 0 { String::new() } else { format!("-{attempt}") };
             let dir = parent.join(format!("{SOCKET_PREFIX}{hash}-{}{attempt}", account.uid()));
             if !is_usable(&dir) || !account.may_pass(&parent) {
                 break;
@@ -210,10 +180,7 @@ fn is_hash(name: &[u8]) -> bool {
     let is_number = |rest: &[u8]| rest.len() < 8 && rest.iter().all(u8::is_ascii_digit);
     hash.len() == 32
         && hash.iter().all(u8::is_ascii_hexdigit)
-        && (rest.is_empty()
-            || rest
-                .strip_prefix(b"-")
-                .is_some_and(|rest| !rest.is_empty() && is_number(rest)))
+        && (rest.is_empty() || rest.strip_prefix(b"-").is_some_and(|rest| !rest.is_empty() && is_number(rest)))
 }
 
 /// 128 bits of FNV-1a as hexadecimal digits: tells the data directories of a machine apart, guards nothing.

@@ -20,9 +20,7 @@ pub(crate) fn works_in(pid: i32, data: &Path, account: Account) -> bool {
 #[cfg(target_os = "linux")]
 pub(crate) fn all_in(data: &Path, account: Account) -> Vec<i32> {
     let entries = Path::new("/proc").read_dir().into_iter().flatten().flatten();
-    let pids: Vec<i32> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     filter(&pids, data, account)
 }
 
@@ -57,18 +55,11 @@ fn ask(pids: &[i32], data: &Path, account: Account) -> Vec<i32> {
     }
     let script = r#"for pid; do if [ "/proc/$pid/cwd" -ef "$0" ]; then echo "$pid"; fi; done"#;
     let mut command = account.command("sh");
-    command
-        .arg("-c")
-        .arg(script)
-        .arg(data)
-        .args(pids.iter().map(i32::to_string));
+    command.arg("-c").arg(script).arg(data).args(pids.iter().map(i32::to_string));
     let Ok(output) = Account::run(command, b"") else {
         return Vec::new();
     };
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect()
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Whether this process belongs to the server that works in `data` as this account; here by its command line, which
@@ -76,9 +67,7 @@ fn ask(pids: &[i32], data: &Path, account: Account) -> Vec<i32> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn works_in(pid: i32, data: &Path, account: Account) -> bool {
     let pid = pid.to_string();
-    let output = std::process::Command::new("ps")
-        .args(["-ww", "-o", "uid=,command=", "-p", &pid])
-        .output();
+    let output = std::process::Command::new("ps").args(["-ww", "-o", "uid=,command=", "-p", &pid]).output();
     let Ok(output) = output else { return false };
     let line = String::from_utf8_lossy(&output.stdout);
     let line = line.trim();

@@ -71,9 +71,7 @@ impl Server {
         };
         let mut lines = text.lines();
         // A single-user server writes its id with a minus.
-        let pid = lines
-            .next()
-            .and_then(|line| line.trim().trim_start_matches('-').parse::<i32>().ok());
+        let pid = lines.next().and_then(|line| line.trim().trim_start_matches('-').parse::<i32>().ok());
         // PostgreSQL refuses to start on a file without an id, which a loss of power may leave.
         let Some(pid) = pid.filter(|pid| *pid > 0) else {
             return Ok(State::Misnamed);
@@ -115,11 +113,7 @@ impl Server {
             return Ok(());
         }
         let detail = last_lines(&read_tail(&self.layout.log, 0), 3);
-        Err(EmbeddedError::NotReady {
-            log: self.layout.log.clone(),
-            seconds: self.start_timeout.as_secs(),
-            detail,
-        })
+        Err(EmbeddedError::NotReady { log: self.layout.log.clone(), seconds: self.start_timeout.as_secs(), detail })
     }
 
     /// Ends a server whose socket is gone, which a cleaner of temporary folders may bring about.
@@ -133,10 +127,7 @@ impl Server {
             a_moment();
         }
         if !may_restart {
-            return Err(EmbeddedError::Unreachable {
-                pid,
-                socket: self.layout.socket_dir.clone(),
-            });
+            return Err(EmbeddedError::Unreachable { pid, socket: self.layout.socket_dir.clone() });
         }
         tracing::warn!(pid, "the socket of postgresql is gone; starting it again");
         self.stop()
@@ -167,10 +158,7 @@ impl Server {
                     ended += 1;
                 }
                 None if begin.elapsed() > ORPHANS_GRACE * 4 => {
-                    return Err(EmbeddedError::Stop {
-                        pid: *first,
-                        log: self.layout.log.clone(),
-                    });
+                    return Err(EmbeddedError::Stop { pid: *first, log: self.layout.log.clone() });
                 }
                 _ => {}
             }
@@ -185,19 +173,13 @@ impl Server {
         let (mut child, log_start) = self.spawn()?;
         let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
         loop {
-            if let Some(status) = child
-                .try_wait()
-                .map_err(EmbeddedError::io("wait for", &self.binaries.postgres()))?
-            {
+            if let Some(status) = child.try_wait().map_err(EmbeddedError::io("wait for", &self.binaries.postgres()))? {
                 let written = read_tail(&self.layout.log, log_start);
                 if written.contains(MEMORY_IN_USE) && Instant::now() < deadline {
                     return Ok(false);
                 }
                 let detail = format!("{status}: {}", last_lines(&written, 5));
-                return Err(EmbeddedError::Start {
-                    log: self.layout.log.clone(),
-                    detail,
-                });
+                return Err(EmbeddedError::Start { log: self.layout.log.clone(), detail });
             }
             if self.state()? == (State::Running { pid, ready: true }) && self.answers() {
                 break;
@@ -259,10 +241,7 @@ impl Server {
             }
         }
         match self.pid() {
-            Some(pid) => Err(EmbeddedError::Stop {
-                pid,
-                log: self.layout.log.clone(),
-            }),
+            Some(pid) => Err(EmbeddedError::Stop { pid, log: self.layout.log.clone() }),
             None => Ok(()),
         }
     }
@@ -313,7 +292,5 @@ fn reap_at_its_end(mut child: Child) {
 pub(crate) fn cluster_major(data: &Path) -> Option<u32> {
     let version = read_small(&data.join("PG_VERSION")).ok().flatten()?;
     let is_whole = data.join("global/pg_control").symlink_metadata().is_ok();
-    is_whole
-        .then(|| version.trim().split('.').next()?.parse().ok())
-        .flatten()
+    is_whole.then(|| version.trim().split('.').next()?.parse().ok()).flatten()
 }

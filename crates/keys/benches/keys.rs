@@ -1,9 +1,5 @@
 //! What a call pays for its token: the reject of garbage, the parse, the digest, and finding it among many keys.
-#![expect(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "criterion's macros make the items; a bench fails by panicking"
-)]
+#![expect(missing_docs, clippy::unwrap_used, reason = "criterion's macros make the items; a bench fails by panicking")]
 
 use std::{collections::BTreeMap, hint::black_box};
 
@@ -63,10 +59,7 @@ fn snapshot(number: u128, pepper: &Pepper) -> KeySnapshot {
         expires_at: end,
         valid_until: end,
     };
-    KeySnapshot {
-        key,
-        versions: vec![version],
-    }
+    KeySnapshot { key, versions: vec![version] }
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -93,9 +86,7 @@ fn benches(criterion: &mut Criterion) {
     for number in 0..KEYS {
         directory.apply_key(snapshot(number, &pepper));
     }
-    let digests: Vec<_> = (0..KEYS)
-        .map(|number| pepper.lookup_id(&token_number(number)))
-        .collect();
+    let digests: Vec<_> = (0..KEYS).map(|number| pepper.lookup_id(&token_number(number))).collect();
     let mut next = digests.iter().cycle().step_by(7_919);
     criterion.bench_function("Directory::find among 100,000 keys", |b| {
         b.iter(|| directory.find(black_box(next.next().unwrap())).is_some());

@@ -149,14 +149,8 @@ impl SecretHash {
         let rest = stored.strip_prefix("$2b$").filter(|_| well_formed).ok_or(BrokenHash)?;
         let (cost, rest) = rest.split_once('$').ok_or(BrokenHash)?;
         let cost_in_bounds = cost.len() == 2 && cost.parse().is_ok_and(|cost| (4..=HIGHEST_COST).contains(&cost));
-        let alphabet = rest
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/');
-        if cost_in_bounds && rest.len() == 53 && alphabet {
-            Ok(Self(stored.into()))
-        } else {
-            Err(BrokenHash)
-        }
+        let alphabet = rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/');
+        if cost_in_bounds && rest.len() == 53 && alphabet { Ok(Self(stored.into())) } else { Err(BrokenHash) }
     }
 
     /// Hashes a token with a random salt. Takes tens of milliseconds: only behind the hashing gate.
@@ -266,12 +260,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_digest() {
-        let shown = format!(
-            "{:?} {:?} {:?}",
-            pepper(1).lookup_id(&token(1)),
-            hash_of(&token(1)),
-            pepper(3)
-        );
+        let shown = format!("{:?} {:?} {:?}", pepper(1).lookup_id(&token(1)), hash_of(&token(1)), pepper(3));
         assert_eq!(shown, "LookupId(…) SecretHash(…) Pepper(3)");
     }
 }

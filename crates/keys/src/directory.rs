@@ -44,9 +44,7 @@ impl ReusePolicy {
     /// Reads the contract's word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Alert, Self::Kill]
-            .into_iter()
-            .find(|policy| policy.as_str() == word)
+        [Self::Alert, Self::Kill].into_iter().find(|policy| policy.as_str() == word)
     }
 }
 
@@ -141,21 +139,14 @@ impl Found {
     /// The version whose token was presented.
     #[must_use]
     pub fn version(&self) -> Option<&KeyVersion> {
-        self.key
-            .versions
-            .iter()
-            .find(|version| version.number == self.slot.number)
+        self.key.versions.iter().find(|version| version.number == self.slot.number)
     }
 
     /// What a call with this token is judged by.
     #[must_use]
     pub fn grant(&self) -> Option<Grant<'_>> {
         let version = self.version()?;
-        Some(
-            self.key
-                .key
-                .grant(version, &self.organization.caps, self.organization.allowlist.as_ref()),
-        )
+        Some(self.key.key.grant(version, &self.organization.caps, self.organization.allowlist.as_ref()))
     }
 }
 
@@ -205,19 +196,11 @@ impl Directory {
     #[must_use]
     pub fn find(&self, lookup_id: &LookupId) -> Option<Found> {
         let slots = self.slots.pin();
-        let slot = slots
-            .get(&lookup_id.map_key())
-            .filter(|slot| slot.lookup_id.matches(lookup_id))?;
-        let found = Found {
-            key: slot.key.load_full(),
-            organization: slot.organization.load_full(),
-            slot: Arc::clone(slot),
-        };
+        let slot = slots.get(&lookup_id.map_key()).filter(|slot| slot.lookup_id.matches(lookup_id))?;
+        let found =
+            Found { key: slot.key.load_full(), organization: slot.organization.load_full(), slot: Arc::clone(slot) };
         // Between the two loads the key may have moved on to a state without this digest.
-        found
-            .version()
-            .and_then(|version| version.lookup_id)
-            .filter(|held| held.matches(lookup_id))?;
+        found.version().and_then(|version| version.lookup_id).filter(|held| held.matches(lookup_id))?;
         Some(found)
     }
 
@@ -299,18 +282,9 @@ impl Directory {
                 slots.insert(lookup_id.map_key(), Arc::new(fresh));
             }
         }
-        for gone in before
-            .iter()
-            .flat_map(|before| &before.versions)
-            .filter_map(|version| version.lookup_id)
-        {
-            let kept = snapshot
-                .versions
-                .iter()
-                .any(|v| v.lookup_id.is_some_and(|held| held.matches(&gone)));
-            let ours = slots
-                .get(&gone.map_key())
-                .is_some_and(|held| Arc::ptr_eq(&held.key, &slot));
+        for gone in before.iter().flat_map(|before| &before.versions).filter_map(|version| version.lookup_id) {
+            let kept = snapshot.versions.iter().any(|v| v.lookup_id.is_some_and(|held| held.matches(&gone)));
+            let ours = slots.get(&gone.map_key()).is_some_and(|held| Arc::ptr_eq(&held.key, &slot));
             if ours && !kept {
                 slots.remove(&gone.map_key());
             }
@@ -322,12 +296,7 @@ impl Directory {
 
 /// A version whose stored hash is another one now has to be checked again.
 fn secret_changed(before: Option<&KeySnapshot>, version: &KeyVersion) -> bool {
-    let hash = |held: &KeyVersion| {
-        held.secret_hash
-            .clone()
-            .and_then(Result::ok)
-            .map(|hash| hash.as_str().to_owned())
-    };
+    let hash = |held: &KeyVersion| held.secret_hash.clone().and_then(Result::ok).map(|hash| hash.as_str().to_owned());
     before
         .and_then(|before| before.versions.iter().find(|held| held.number == version.number))
         .is_some_and(|held| hash(held) != hash(version))

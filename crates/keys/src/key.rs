@@ -47,9 +47,7 @@ impl VersionState {
     /// Reads the word of the table.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Live, Self::Superseded, Self::Revoked]
-            .into_iter()
-            .find(|state| state.as_str() == word)
+        [Self::Pending, Self::Live, Self::Superseded, Self::Revoked].into_iter().find(|state| state.as_str() == word)
     }
 }
 
@@ -156,9 +154,7 @@ impl Status {
     /// Reads the contract's word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Active, Self::Disabled, Self::Expired, Self::Revoked]
-            .into_iter()
-            .find(|status| status.as_str() == word)
+        [Self::Active, Self::Disabled, Self::Expired, Self::Revoked].into_iter().find(|status| status.as_str() == word)
     }
 }
 
@@ -216,11 +212,7 @@ pub struct NameError;
 /// [`NameError`] otherwise.
 pub fn check_name(name: &str) -> Result<(), NameError> {
     let length = name.chars().take(101).count();
-    if (1..=100).contains(&length) && !name.chars().any(char::is_control) {
-        Ok(())
-    } else {
-        Err(NameError)
-    }
+    if (1..=100).contains(&length) && !name.chars().any(char::is_control) { Ok(()) } else { Err(NameError) }
 }
 
 #[cfg(test)]

@@ -97,32 +97,20 @@ mod tests {
     /// spec: keys K19
     #[test]
     fn ninety_days_are_the_same_number_of_seconds_at_any_time_of_year() {
-        let lifespan = LifespanCaps::default()
-            .choose(Environment::Production, Some(90))
-            .unwrap();
+        let lifespan = LifespanCaps::default().choose(Environment::Production, Some(90)).unwrap();
         assert_eq!(lifespan.num_seconds(), 7_776_000);
     }
 
     #[test]
     fn an_organization_can_lower_but_not_raise_the_maximum() {
-        let caps = LifespanCaps {
-            production: 30,
-            staging: 9_999,
-            analytics: 90,
-        };
-        assert_eq!(
-            [caps.days(Environment::Production), caps.days(Environment::Staging)],
-            [30, 365]
-        );
+        let caps = LifespanCaps { production: 30, staging: 9_999, analytics: 90 };
+        assert_eq!([caps.days(Environment::Production), caps.days(Environment::Staging)], [30, 365]);
     }
 
     /// spec: keys K21
     #[test]
     fn a_lowered_maximum_ends_keys_that_are_older() {
-        let caps = LifespanCaps {
-            production: 30,
-            ..LifespanCaps::default()
-        };
+        let caps = LifespanCaps { production: 30, ..LifespanCaps::default() };
         let made = DateTime::UNIX_EPOCH;
         let end = caps.effective_end(Environment::Production, made, made + Duration::days(60));
         assert_eq!(end, made + Duration::days(30));

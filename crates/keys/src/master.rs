@@ -34,10 +34,7 @@ impl MasterKey {
     /// A master key from its bytes; `version` counts from 1.
     #[must_use]
     pub fn new(version: i16, secret: [u8; MASTER_KEY_BYTES]) -> Self {
-        Self {
-            version,
-            secret: Zeroizing::new(secret),
-        }
+        Self { version, secret: Zeroizing::new(secret) }
     }
 
     /// The version, from 1.
@@ -84,9 +81,7 @@ impl MasterKeys {
     /// One key alone.
     #[must_use]
     pub fn single(key: MasterKey) -> Self {
-        Self {
-            newest_first: vec![key],
-        }
+        Self { newest_first: vec![key] }
     }
 
     /// Reads `2:BASE64,1:BASE64`, newest first; a key without a number is version 1.
@@ -97,10 +92,7 @@ impl MasterKeys {
         let mut newest_first: Vec<MasterKey> = Vec::new();
         for entry in text.trim().split(',') {
             let (version, encoded) = match entry.trim().split_once(':') {
-                Some((number, rest)) => (
-                    number.parse().ok().filter(|n| *n >= 1).ok_or(MasterKeyError::Version)?,
-                    rest,
-                ),
+                Some((number, rest)) => (number.parse().ok().filter(|n| *n >= 1).ok_or(MasterKeyError::Version)?, rest),
                 None => (1, entry.trim()),
             };
             let decoded = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| MasterKeyError::NotAKey)?);
@@ -110,11 +102,7 @@ impl MasterKeys {
             }
             newest_first.push(MasterKey::new(version, secret));
         }
-        if newest_first.is_empty() {
-            Err(MasterKeyError::Order)
-        } else {
-            Ok(Self { newest_first })
-        }
+        if newest_first.is_empty() { Err(MasterKeyError::Order) } else { Ok(Self { newest_first }) }
     }
 
     /// The newest key, under which new secrets are made.
@@ -171,12 +159,7 @@ mod tests {
     #[test]
     fn derived_secrets_differ_by_label_context_and_key() {
         let (a, b) = (MasterKey::new(1, [1; 32]), MasterKey::new(1, [2; 32]));
-        let derived = [
-            a.derive("x", &[1]),
-            a.derive("x", &[2]),
-            a.derive("y", &[1]),
-            b.derive("x", &[1]),
-        ];
+        let derived = [a.derive("x", &[1]), a.derive("x", &[2]), a.derive("y", &[1]), b.derive("x", &[1])];
         let distinct: std::collections::HashSet<_> = derived.iter().map(|d| d.to_vec()).collect();
         assert_eq!(distinct.len(), 4);
     }

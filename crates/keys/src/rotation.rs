@@ -91,10 +91,7 @@ mod tests {
     #[test]
     fn a_second_rotation_within_five_seconds_is_a_conflict() {
         let conflict = Err(RotationRefusal::JustRotated { current: 2 });
-        assert_eq!(
-            [judged(2, 100, None, 104), judged(2, 100, None, 90)],
-            [conflict, conflict]
-        );
+        assert_eq!([judged(2, 100, None, 104), judged(2, 100, None, 90)], [conflict, conflict]);
     }
 
     #[test]
@@ -105,10 +102,7 @@ mod tests {
     /// spec: keys K26
     #[test]
     fn a_stale_version_is_a_mismatch() {
-        assert_eq!(
-            judged(2, 0, Some(1), 100),
-            Err(RotationRefusal::VersionMismatch { current: 2 })
-        );
+        assert_eq!(judged(2, 0, Some(1), 100), Err(RotationRefusal::VersionMismatch { current: 2 }));
     }
 
     #[test]
@@ -120,10 +114,7 @@ mod tests {
     #[test]
     fn dead_keys_are_not_rotated() {
         let refused = [Status::Expired, Status::Revoked].map(|s| judge(&key(), &version(1), s, None, at(0)).err());
-        assert_eq!(
-            refused,
-            [Some(RotationRefusal::Expired), Some(RotationRefusal::Revoked)]
-        );
+        assert_eq!(refused, [Some(RotationRefusal::Expired), Some(RotationRefusal::Revoked)]);
     }
 
     /// spec: keys K28

@@ -38,19 +38,13 @@ impl Prefix {
     }
 
     fn of(text: &str) -> Option<Self> {
-        [Self::Live, Self::Test]
-            .into_iter()
-            .find(|prefix| text.starts_with(prefix.as_str()))
+        [Self::Live, Self::Test].into_iter().find(|prefix| text.starts_with(prefix.as_str()))
     }
 
     /// The prefix of the tokens of an environment's keys.
     #[must_use]
     pub fn for_environment(environment: statuspulse_policy::Environment) -> Self {
-        if environment.token_prefix() == Self::Test.as_str() {
-            Self::Test
-        } else {
-            Self::Live
-        }
+        if environment.token_prefix() == Self::Test.as_str() { Self::Test } else { Self::Live }
     }
 }
 
@@ -106,17 +100,12 @@ impl Token {
         let prefix = Prefix::of(text).ok_or(TokenError::Prefix)?;
         let (_, body) = bytes.split_at(PREFIX_LENGTH);
         let mut raw = Zeroizing::new([0_u8; RAW_LENGTH]);
-        URL_SAFE_NO_PAD
-            .decode_slice(body, raw.as_mut_slice())
-            .map_err(|_| TokenError::Alphabet)?;
+        URL_SAFE_NO_PAD.decode_slice(body, raw.as_mut_slice()).map_err(|_| TokenError::Alphabet)?;
         let (random, checksum) = raw.split_at(ENTROPY_BYTES);
         if checksum_of(prefix, random).to_be_bytes() != *checksum {
             return Err(TokenError::Checksum);
         }
-        Ok(Self {
-            text: Zeroizing::new(*bytes),
-            prefix,
-        })
+        Ok(Self { text: Zeroizing::new(*bytes), prefix })
     }
 
     /// The prefix.
@@ -205,10 +194,7 @@ mod tests {
         let token = Token::from_entropy(Prefix::Live, &[7; ENTROPY_BYTES]);
         let longer = format!("{}X", token.expose());
         let shorter = &token.expose()[..TOKEN_LENGTH - 1];
-        assert_eq!(
-            [Token::parse(&longer).err(), Token::parse(shorter).err()],
-            [Some(TokenError::Length); 2]
-        );
+        assert_eq!([Token::parse(&longer).err(), Token::parse(shorter).err()], [Some(TokenError::Length); 2]);
     }
 
     /// spec: keys K6

@@ -15,9 +15,7 @@ use statuspulse_policy::{
 
 /// Networks of sixteen addresses with gaps between them, so that none are joined.
 fn scattered(count: u32) -> Vec<Cidr> {
-    (0..count)
-        .filter_map(|n| Cidr::enclosing(IpAddr::V4(Ipv4Addr::from((n + 1) * 0x0001_0040)), 28))
-        .collect()
+    (0..count).filter_map(|n| Cidr::enclosing(IpAddr::V4(Ipv4Addr::from((n + 1) * 0x0001_0040)), 28)).collect()
 }
 
 fn grant<'a>(catalog: &Catalog, list: Option<&'a Allowlist>) -> Grant<'a> {
@@ -39,11 +37,7 @@ fn decisions(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     for count in [10, 256, 10_000] {
         let list = Allowlist::from_cidrs(scattered(count));
         let grant = grant(&catalog, Some(&list));
-        let middle = list
-            .entries()
-            .get(list.entries().len() / 2)
-            .ok_or("the list is empty")?
-            .first();
+        let middle = list.entries().get(list.entries().len() / 2).ok_or("the list is empty")?.first();
         let request = Request {
             client: ClientAddress::Known(middle),
             served: Served::Any,
@@ -98,13 +92,9 @@ fn parts(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     }
     for count in [50, 10_000] {
         let cidrs = scattered(count);
-        criterion.bench_with_input(
-            BenchmarkId::new("allowlist/compile", count),
-            &cidrs,
-            |bencher, cidrs| {
-                bencher.iter(|| Allowlist::from_cidrs(cidrs.clone()));
-            },
-        );
+        criterion.bench_with_input(BenchmarkId::new("allowlist/compile", count), &cidrs, |bencher, cidrs| {
+            bencher.iter(|| Allowlist::from_cidrs(cidrs.clone()));
+        });
     }
     let policy = ClientIpPolicy::new(&TrustedProxies::parse("10.0.0.0/8")?, HeaderKind::x_forwarded_for());
     let header: [&[u8]; 1] = [b"192.0.2.66, 203.0.113.9, 10.0.0.2"];

@@ -38,9 +38,7 @@ impl Service {
 
     fn answer(&self, grant: &Grant<'_>, call: &Call<'_>, now: DateTime<Utc>) -> u16 {
         let request = Request {
-            client: self
-                .client_ip
-                .resolve(Some(call.peer), call.forwarded.iter().map(|line| line.as_bytes())),
+            client: self.client_ip.resolve(Some(call.peer), call.forwarded.iter().map(|line| line.as_bytes())),
             served: self.served,
             requirement: self.catalog.requirement(call.method, call.path),
         };
@@ -50,13 +48,7 @@ impl Service {
                 200
             }
             Err(denial) => {
-                println!(
-                    "{} {}: {} {}",
-                    call.method,
-                    call.path,
-                    denial.code.http_status(),
-                    denial.reason
-                );
+                println!("{} {}: {} {}", call.method, call.path, denial.code.http_status(), denial.reason);
                 for step in explain(grant, &request, &self.catalog, now).steps {
                     println!("    {} {}: {}", step.step.as_str(), step.outcome.as_str(), step.detail);
                 }
@@ -83,36 +75,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let peer: IpAddr = "10.0.0.1".parse()?;
     let from_the_office: &[&str] = &["203.0.113.9"];
     let calls = [
-        Call {
-            peer,
-            forwarded: from_the_office,
-            method: "GET",
-            path: "/api/v1/checks?state=down",
-        },
-        Call {
-            peer,
-            forwarded: from_the_office,
-            method: "GET",
-            path: "/api/v1/metrics/export",
-        },
-        Call {
-            peer,
-            forwarded: from_the_office,
-            method: "DELETE",
-            path: "/api/v1/checks/7",
-        },
-        Call {
-            peer,
-            forwarded: &["203.0.113.9, 198.51.100.1"],
-            method: "GET",
-            path: "/api/v1/checks",
-        },
-        Call {
-            peer,
-            forwarded: from_the_office,
-            method: "GET",
-            path: "/api/v1//checks",
-        },
+        Call { peer, forwarded: from_the_office, method: "GET", path: "/api/v1/checks?state=down" },
+        Call { peer, forwarded: from_the_office, method: "GET", path: "/api/v1/metrics/export" },
+        Call { peer, forwarded: from_the_office, method: "DELETE", path: "/api/v1/checks/7" },
+        Call { peer, forwarded: &["203.0.113.9, 198.51.100.1"], method: "GET", path: "/api/v1/checks" },
+        Call { peer, forwarded: from_the_office, method: "GET", path: "/api/v1//checks" },
     ];
     let answers: Vec<u16> = calls.iter().map(|call| service.answer(&grant, call, now)).collect();
     assert_eq!(answers, [200, 200, 403, 403, 403]);

@@ -51,21 +51,14 @@ impl Allowlist {
                 Err(source) => errors.push(EntryError { index, source }),
             }
         }
-        if errors.is_empty() {
-            Ok(Self::from_cidrs(cidrs))
-        } else {
-            Err(AllowlistError::Entries(errors))
-        }
+        if errors.is_empty() { Ok(Self::from_cidrs(cidrs)) } else { Err(AllowlistError::Entries(errors)) }
     }
 
     /// Compiles networks that are already judged, such as those of a row. Of any number; none of them contains nothing.
     pub fn from_cidrs(cidrs: Vec<Cidr>) -> Self {
         let mut seen = BTreeSet::new();
         let entries: Vec<Cidr> = cidrs.into_iter().filter(|cidr| seen.insert(*cidr)).collect();
-        Self {
-            ranges: Ranges::compile(&entries),
-            entries: entries.into_boxed_slice(),
-        }
+        Self { ranges: Ranges::compile(&entries), entries: entries.into_boxed_slice() }
     }
 
     /// The networks in the order given, each once.

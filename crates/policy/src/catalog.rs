@@ -93,17 +93,11 @@ impl Catalog {
         for scope in previous.scopes() {
             let same = self.scope_info(scope.bit).is_some_and(|here| here.name == scope.name);
             if !same && !self.retired.contains(scope.bit) {
-                return Err(CatalogError::BitMoved {
-                    name: scope.name.clone(),
-                    bit: scope.bit.index(),
-                });
+                return Err(CatalogError::BitMoved { name: scope.name.clone(), bit: scope.bit.index() });
             }
         }
         match self.scopes().find(|scope| previous.retired.contains(scope.bit)) {
-            Some(scope) => Err(CatalogError::BitRetired {
-                name: scope.name.clone(),
-                bit: scope.bit.index(),
-            }),
+            Some(scope) => Err(CatalogError::BitRetired { name: scope.name.clone(), bit: scope.bit.index() }),
             None => Ok(()),
         }
     }
@@ -146,11 +140,7 @@ impl Catalog {
     /// The scopes that a key of this environment may have. Applied at every check, so a row changed behind our back gains
     /// nothing; it also cuts bits that the catalog does not know.
     pub fn mask(&self, environment: Environment) -> ScopeSet {
-        if environment.read_only() {
-            self.read_only
-        } else {
-            self.all
-        }
+        if environment.read_only() { self.read_only } else { self.all }
     }
 
     /// The bit of a scope, compared exactly.
@@ -166,10 +156,7 @@ impl Catalog {
 
     /// The names of a set in catalog order; bits that the catalog does not know have none.
     pub fn names(&self, set: ScopeSet) -> Vec<&str> {
-        self.scopes()
-            .filter(|scope| set.contains(scope.bit))
-            .map(|scope| scope.name.as_str())
-            .collect()
+        self.scopes().filter(|scope| set.contains(scope.bit)).map(|scope| scope.name.as_str()).collect()
     }
 
     /// Reads a list of scope names. Names are compared exactly: no trimming, no change of case, no wildcard, no list inside
@@ -184,17 +171,10 @@ impl Catalog {
         let mut set = ScopeSet::EMPTY;
         for (index, name) in names.into_iter().enumerate() {
             let name = name.as_ref();
-            let bit = self.scope(name).ok_or_else(|| ScopeError::Unknown {
-                index,
-                name: name.to_owned(),
-            })?;
+            let bit = self.scope(name).ok_or_else(|| ScopeError::Unknown { index, name: name.to_owned() })?;
             set = set.with(bit);
         }
-        if set.is_empty() {
-            Err(ScopeError::Empty)
-        } else {
-            Ok(set)
-        }
+        if set.is_empty() { Err(ScopeError::Empty) } else { Ok(set) }
     }
 
     /// A preset by its exact name.
@@ -214,16 +194,8 @@ impl Catalog {
     /// name may be a stranger's writing.
     pub fn requirement_for_scope(&self, name: &str) -> Requirement<'_> {
         match self.scope(name).and_then(|bit| self.scope_info(bit)) {
-            Some(scope) => Requirement::Scope {
-                bit: scope.bit,
-                name: &scope.name,
-                route: "",
-            },
-            None => Requirement::Refused {
-                reason: RefusedRoute::UnknownScope,
-                route: None,
-                name: None,
-            },
+            Some(scope) => Requirement::Scope { bit: scope.bit, name: &scope.name, route: "" },
+            None => Requirement::Refused { reason: RefusedRoute::UnknownScope, route: None, name: None },
         }
     }
 }

@@ -25,10 +25,7 @@ impl Cidr {
     /// # Errors
     /// [`CidrError::Invalid`], [`CidrError::HostBitsSet`] or [`CidrError::MappedTooWide`].
     pub fn parse(entry: &str) -> Result<Self, CidrError> {
-        let invalid = |why| CidrError::Invalid {
-            entry: entry.to_owned(),
-            why,
-        };
+        let invalid = |why| CidrError::Invalid { entry: entry.to_owned(), why };
         let (address, length) = match entry.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (entry, None),
@@ -66,20 +63,14 @@ impl Cidr {
     /// The network of one address.
     pub fn single(address: IpAddr) -> Self {
         let address = canonical_ip(address);
-        Self {
-            address,
-            length: full_length(address),
-        }
+        Self { address, length: full_length(address) }
     }
 
     /// The first `length` bits of an address, the rest cut off; `None` where the length is over 32 or 128. An IPv4-mapped
     /// address counts as IPv4.
     pub fn enclosing(address: IpAddr, length: u8) -> Option<Self> {
         let address = canonical_ip(address);
-        (length <= full_length(address)).then(|| Self {
-            address: cut(address, length),
-            length,
-        })
+        (length <= full_length(address)).then(|| Self { address: cut(address, length), length })
     }
 
     /// The first address, which is the network's own.
@@ -136,26 +127,18 @@ impl Cidr {
         let (address, length) = match address {
             IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
                 Some(ip) => {
-                    let length = length
-                        .checked_sub(96)
-                        .ok_or_else(|| CidrError::MappedTooWide { entry: entry() })?;
+                    let length = length.checked_sub(96).ok_or_else(|| CidrError::MappedTooWide { entry: entry() })?;
                     (IpAddr::V4(ip), length)
                 }
                 None => (address, length),
             },
             IpAddr::V4(_) => (address, length),
         };
-        let cidr = Self {
-            address: cut(address, length),
-            length,
-        };
+        let cidr = Self { address: cut(address, length), length };
         if cidr.address == address {
             Ok(cidr)
         } else {
-            Err(CidrError::HostBitsSet {
-                entry: entry(),
-                suggestion: cidr,
-            })
+            Err(CidrError::HostBitsSet { entry: entry(), suggestion: cidr })
         }
     }
 }
@@ -214,18 +197,12 @@ const PRIVATE: [Cidr; 9] = [
 ];
 
 const fn v4(a: u8, b: u8, length: u8) -> Cidr {
-    Cidr {
-        address: IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)),
-        length,
-    }
+    Cidr { address: IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)), length }
 }
 
 #[expect(clippy::too_many_arguments, reason = "the eight groups of an address and the length")]
 const fn v6(a: u16, b: u16, c: u16, d: u16, e: u16, f: u16, g: u16, h: u16, length: u8) -> Cidr {
-    Cidr {
-        address: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)),
-        length,
-    }
+    Cidr { address: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), length }
 }
 
 /// ASCII digits, no sign, no leading zero but `0` itself.
@@ -245,9 +222,7 @@ fn mask_v4(length: u8) -> u32 {
 }
 
 fn mask_v6(length: u8) -> u128 {
-    u128::MAX
-        .checked_shl(128_u32.saturating_sub(length.into()))
-        .unwrap_or(0)
+    u128::MAX.checked_shl(128_u32.saturating_sub(length.into())).unwrap_or(0)
 }
 
 fn cut(address: IpAddr, length: u8) -> IpAddr {

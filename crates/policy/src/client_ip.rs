@@ -97,23 +97,13 @@ impl HeaderKind {
             return Err(HeaderNameError(name.to_owned()));
         }
         let name = name.to_ascii_lowercase();
-        let grammar = if name == "forwarded" {
-            Grammar::Forwarded
-        } else {
-            Grammar::List
-        };
-        Ok(Self {
-            name: name.into(),
-            grammar,
-        })
+        let grammar = if name == "forwarded" { Grammar::Forwarded } else { Grammar::List };
+        Ok(Self { name: name.into(), grammar })
     }
 
     /// `X-Forwarded-For`, the default.
     pub fn x_forwarded_for() -> Self {
-        Self {
-            name: "x-forwarded-for".into(),
-            grammar: Grammar::List,
-        }
+        Self { name: "x-forwarded-for".into(), grammar: Grammar::List }
     }
 
     /// The name in lower case.
@@ -133,11 +123,7 @@ pub struct ClientIpPolicy {
 impl ClientIpPolicy {
     /// Believes `header` of the proxies in `trusted`, and no other header of anyone.
     pub fn new(trusted: &TrustedProxies, header: HeaderKind) -> Self {
-        Self {
-            trusted: Ranges::compile(trusted.cidrs()),
-            any_trusted: !trusted.is_empty(),
-            header,
-        }
+        Self { trusted: Ranges::compile(trusted.cidrs()), any_trusted: !trusted.is_empty(), header }
     }
 
     /// The header of which [`ClientIpPolicy::resolve`] takes the lines.
@@ -156,11 +142,7 @@ impl ClientIpPolicy {
         if self.any_trusted {
             return self.clone();
         }
-        Self {
-            trusted: Ranges::compile(&LOOPBACK),
-            any_trusted: true,
-            header: self.header.clone(),
-        }
+        Self { trusted: Ranges::compile(&LOOPBACK), any_trusted: true, header: self.header.clone() }
     }
 
     /// The client's address of a request: `peer` as the connection has it (`None` for a Unix socket), and the values of all

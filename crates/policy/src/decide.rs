@@ -109,11 +109,7 @@ pub struct Denial<'a> {
 impl From<Code> for Denial<'_> {
     /// A refusal of a step that is not judged here (look-up, secret, rate).
     fn from(code: Code) -> Self {
-        Self {
-            code,
-            required_scope: None,
-            reason: Reason::Code(code),
-        }
+        Self { code, required_scope: None, reason: Reason::Code(code) }
     }
 }
 
@@ -193,18 +189,13 @@ pub fn decide<'a>(
 }
 
 pub(crate) fn check_address<'a>(grant: &Grant<'_>, request: &Request<'a>) -> Result<(), Denial<'a>> {
-    let lists = [
-        (grant.allowlist, Reason::KeyAllowlist),
-        (grant.organization_allowlist, Reason::OrganizationAllowlist),
-    ];
+    let lists =
+        [(grant.allowlist, Reason::KeyAllowlist), (grant.organization_allowlist, Reason::OrganizationAllowlist)];
     for (list, reason) in lists {
         let Some(list) = list else { continue };
         // An address that is not known is on no list.
         if !request.client.ip().is_some_and(|ip| list.contains(ip)) {
-            return Err(Denial {
-                reason,
-                ..Code::IpNotAllowed.into()
-            });
+            return Err(Denial { reason, ..Code::IpNotAllowed.into() });
         }
     }
     Ok(())
@@ -220,22 +211,14 @@ pub(crate) fn check_state<'a>(grant: &Grant<'_>, now: DateTime<Utc>) -> Result<(
 }
 
 pub(crate) fn check_environment<'a>(grant: &Grant<'_>, request: &Request<'a>) -> Result<(), Denial<'a>> {
-    if request.served.serves(grant.environment) {
-        Ok(())
-    } else {
-        Err(Code::EnvironmentMismatch.into())
-    }
+    if request.served.serves(grant.environment) { Ok(()) } else { Err(Code::EnvironmentMismatch.into()) }
 }
 
 pub(crate) fn check_scope<'a>(grant: &Grant<'_>, request: &Request<'a>, catalog: &Catalog) -> Result<(), Denial<'a>> {
     let scopes = grant.scopes.intersection(catalog.mask(grant.environment));
     let refused = |reason| {
         let required_scope = request.requirement.required_scope();
-        Err(Denial {
-            code: Code::InsufficientScope,
-            required_scope,
-            reason,
-        })
+        Err(Denial { code: Code::InsufficientScope, required_scope, reason })
     };
     match request.requirement {
         Requirement::Refused { reason, .. } => refused(Reason::Route(reason)),

@@ -105,9 +105,7 @@ impl EnvironmentSet {
 
     /// The environments of the set in the order of [`Environment::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Environment> {
-        Environment::ALL
-            .into_iter()
-            .filter(move |environment| self.contains(*environment))
+        Environment::ALL.into_iter().filter(move |environment| self.contains(*environment))
     }
 }
 

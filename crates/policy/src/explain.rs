@@ -105,10 +105,7 @@ pub fn explain(grant: &Grant<'_>, request: &Request<'_>, catalog: &Catalog, now:
         (StepName::Environment, check_environment(grant, request)),
         (StepName::Scope, check_scope(grant, request, catalog)),
     ];
-    let code = judged
-        .iter()
-        .find_map(|(_, verdict)| verdict.err())
-        .map_or(Code::Allowed, |denial| denial.code);
+    let code = judged.iter().find_map(|(_, verdict)| verdict.err()).map_or(Code::Allowed, |denial| denial.code);
     let mut steps = vec![client_address(request.client)];
     for (step, verdict) in judged {
         let (outcome, detail) = match verdict {
@@ -130,21 +127,14 @@ fn client_address(client: ClientAddress) -> Step {
         ClientAddress::Known(ip) => (Outcome::Pass, format!("the call comes from {ip}")),
         ClientAddress::Unknown => (Outcome::Skipped, "the client's address is not known".to_owned()),
     };
-    Step {
-        step: StepName::ClientAddress,
-        outcome,
-        detail,
-    }
+    Step { step: StepName::ClientAddress, outcome, detail }
 }
 
 fn passed(step: StepName, grant: &Grant<'_>, request: &Request<'_>) -> (Outcome, String) {
     let detail = match step {
         StepName::Allowlist => match (grant.allowlist, grant.organization_allowlist) {
             (None, None) => {
-                return (
-                    Outcome::Skipped,
-                    "neither the key nor the organization has a list".to_owned(),
-                );
+                return (Outcome::Skipped, "neither the key nor the organization has a list".to_owned());
             }
             (Some(_), None) => "the key's list holds the address".to_owned(),
             (None, Some(_)) => "the organization's list holds the address".to_owned(),
@@ -193,14 +183,7 @@ fn failed(denial: &Denial<'_>, grant: &Grant<'_>, request: &Request<'_>) -> Stri
 }
 
 fn both_refuse(grant: &Grant<'_>, request: &Request<'_>) -> bool {
-    check_address(
-        &Grant {
-            allowlist: None,
-            ..*grant
-        },
-        request,
-    )
-    .is_err()
+    check_address(&Grant { allowlist: None, ..*grant }, request).is_err()
 }
 
 fn address_refused(whose: &str, client: ClientAddress, both: bool) -> String {

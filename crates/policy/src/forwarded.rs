@@ -17,16 +17,11 @@ impl<'a> HeaderLines<'a> {
     /// `None` where the joined header is longer than 4 KiB or has more than 50 entries. Commas inside quotes count as well:
     /// no address has one.
     pub(crate) fn collect(given: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut lines = Self {
-            lines: [&[]; MAX_ENTRIES],
-            count: 0,
-        };
+        let mut lines = Self { lines: [&[]; MAX_ENTRIES], count: 0 };
         let (mut bytes, mut entries) = (0_usize, 0_usize);
         for line in given {
             // Joined with a comma and a blank (RFC 9110 §5.3).
-            bytes = bytes
-                .saturating_add(line.len())
-                .saturating_add(if lines.count == 0 { 0 } else { 2 });
+            bytes = bytes.saturating_add(line.len()).saturating_add(if lines.count == 0 { 0 } else { 2 });
             if bytes > MAX_BYTES {
                 return None;
             }
@@ -56,10 +51,7 @@ pub(crate) struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     pub(crate) const fn of(line: &'a [u8], separator: u8) -> Self {
-        Self {
-            rest: Some(line),
-            separator,
-        }
+        Self { rest: Some(line), separator }
     }
 }
 
@@ -99,11 +91,7 @@ pub(crate) fn list_address(entry: &[u8]) -> Option<IpAddr> {
     if let Some(bracketed) = entry.strip_prefix('[') {
         let (address, port) = bracketed.split_once(']')?;
         let plausible = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-        return if plausible {
-            Ipv6Addr::from_str(address).ok().map(IpAddr::V6)
-        } else {
-            None
-        };
+        return if plausible { Ipv6Addr::from_str(address).ok().map(IpAddr::V6) } else { None };
     }
     match entry.split_once(':') {
         Some((address, port)) if is_port(port) && address.contains('.') => {
@@ -137,11 +125,7 @@ fn unquote(value: &[u8]) -> Option<&[u8]> {
         [b'"', inside @ .., b'"'] => inside,
         _ => value,
     };
-    if inside.iter().any(|b| matches!(b, b'"' | b'\\')) {
-        None
-    } else {
-        Some(inside)
-    }
+    if inside.iter().any(|b| matches!(b, b'"' | b'\\')) { None } else { Some(inside) }
 }
 
 fn is_port(port: &str) -> bool {

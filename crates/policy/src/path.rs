@@ -60,9 +60,7 @@ fn origin_form(target: &str) -> Result<&str, PathError> {
     }
     let (scheme, rest) = target.split_once("://").ok_or(PathError::NotAbsolute)?;
     let is_scheme = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
     match rest.find('/') {
         Some(at) if at > 0 && is_scheme => rest.get(at..).ok_or(PathError::NotAbsolute),
         _ => Err(PathError::NotAbsolute),
@@ -94,11 +92,7 @@ fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathError> {
         }
         out.push_str(rest);
     }
-    Ok(if out == path {
-        Cow::Borrowed(path)
-    } else {
-        Cow::Owned(out)
-    })
+    Ok(if out == path { Cow::Borrowed(path) } else { Cow::Owned(out) })
 }
 
 fn hex(digit: u8) -> Result<u8, PathError> {

@@ -23,10 +23,7 @@ impl Ranges {
                 _ => {}
             }
         }
-        Self {
-            v4: merge(v4, |end| end.checked_add(1)),
-            v6: merge(v6, |end| end.checked_add(1)),
-        }
+        Self { v4: merge(v4, |end| end.checked_add(1)), v6: merge(v6, |end| end.checked_add(1)) }
     }
 
     pub(crate) fn contains(&self, ip: IpAddr) -> bool {
@@ -63,8 +60,5 @@ fn merge<T: Copy + Ord>(mut ranges: Vec<(T, T)>, next: impl Fn(T) -> Option<T>) 
 
 fn find<T: Copy + Ord>(ranges: &[(T, T)], address: T) -> bool {
     let behind = ranges.partition_point(|(first, _)| *first <= address);
-    behind
-        .checked_sub(1)
-        .and_then(|at| ranges.get(at))
-        .is_some_and(|(_, last)| address <= *last)
+    behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| address <= *last)
 }

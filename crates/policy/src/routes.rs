@@ -57,11 +57,7 @@ impl<'c> Requirement<'c> {
         match self {
             Self::Scope { bit, name, .. } => Self::Scope { bit, name, route },
             Self::Public { .. } => Self::Public { route },
-            Self::Refused { reason, name, .. } => Self::Refused {
-                reason,
-                route: Some(route),
-                name,
-            },
+            Self::Refused { reason, name, .. } => Self::Refused { reason, route: Some(route), name },
         }
     }
 }
@@ -108,11 +104,9 @@ impl Rule {
         match &self.access {
             Access::Public => Requirement::Public { route },
             Access::Scope { bit, name } => Requirement::Scope { bit: *bit, name, route },
-            Access::Unknown { name } => Requirement::Refused {
-                reason: RefusedRoute::UnknownScope,
-                route: Some(route),
-                name: Some(name),
-            },
+            Access::Unknown { name } => {
+                Requirement::Refused { reason: RefusedRoute::UnknownScope, route: Some(route), name: Some(name) }
+            }
         }
     }
 }
@@ -127,21 +121,13 @@ struct Methods {
 impl Methods {
     /// Compared exactly: `get` is not `GET` and falls to the others.
     fn find(&self, method: &str) -> Option<&Rule> {
-        self.named
-            .iter()
-            .find(|(named, _)| **named == *method)
-            .map(|(_, rule)| rule)
-            .or(self.others.as_ref())
+        self.named.iter().find(|(named, _)| **named == *method).map(|(_, rule)| rule).or(self.others.as_ref())
     }
 
     fn insert(&mut self, method: &str, rule: Rule) -> Result<(), CatalogError> {
         let taken = match method {
             OTHER_METHODS => self.others.as_ref(),
-            _ => self
-                .named
-                .iter()
-                .find(|(named, _)| **named == *method)
-                .map(|(_, rule)| rule),
+            _ => self.named.iter().find(|(named, _)| **named == *method).map(|(_, rule)| rule),
         };
         if let Some(first) = taken {
             return Err(CatalogError::EqualRules {
@@ -177,10 +163,7 @@ impl Routes {
     /// Adds a rule. `GET` covers `HEAD`.
     pub(crate) fn insert(&mut self, methods: &[String], pattern: &str, access: &Access) -> Result<(), CatalogError> {
         let text = rule_text(methods, pattern);
-        let problem = |problem: &str| CatalogError::Rule {
-            rule: text.clone(),
-            problem: problem.to_owned(),
-        };
+        let problem = |problem: &str| CatalogError::Rule { rule: text.clone(), problem: problem.to_owned() };
         let methods = expand_methods(methods).map_err(problem)?;
         let parts = parse_pattern(pattern).map_err(problem)?;
         let mut node = self;
@@ -206,23 +189,13 @@ impl Routes {
         }
         let place = if closing { &mut node.rest } else { &mut node.here };
         for method in methods {
-            place.insert(
-                method,
-                Rule {
-                    route: pattern.into(),
-                    access: access.clone(),
-                },
-            )?;
+            place.insert(method, Rule { route: pattern.into(), access: access.clone() })?;
         }
         Ok(())
     }
 
     pub(crate) fn requirement(&self, method: &str, raw_path: &str) -> Requirement<'_> {
-        let refused = |reason| Requirement::Refused {
-            reason,
-            route: None,
-            name: None,
-        };
+        let refused = |reason| Requirement::Refused { reason, route: None, name: None };
         match CanonicalPath::parse(raw_path) {
             Err(_) => refused(RefusedRoute::PathNotCanonical),
             Ok(path) => match self.find(method, &mut segments(path.as_str())) {
@@ -241,11 +214,7 @@ impl Routes {
         literal
             .and_then(|at| self.literals.get(at))
             .and_then(|(_, child)| child.find(method, &mut rest.clone()))
-            .or_else(|| {
-                self.any
-                    .as_ref()
-                    .and_then(|child| child.find(method, &mut rest.clone()))
-            })
+            .or_else(|| self.any.as_ref().and_then(|child| child.find(method, &mut rest.clone())))
             .or_else(closing)
     }
 }
@@ -266,11 +235,7 @@ fn expand_methods(given: &[String]) -> Result<Vec<&str>, &'static str> {
         return Err("names no method");
     }
     if given.iter().any(|method| method == OTHER_METHODS) {
-        return if given.len() == 1 {
-            Ok(vec![OTHER_METHODS])
-        } else {
-            Err("names `*` beside other methods")
-        };
+        return if given.len() == 1 { Ok(vec![OTHER_METHODS]) } else { Err("names `*` beside other methods") };
     }
     let mut methods: Vec<&str> = Vec::new();
     for method in given {
@@ -308,11 +273,7 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Part<'_>>, &'static str> {
             _ => return Err("has a segment that is neither letters, digits, `-._~`, nor `{name}`, nor a closing `**`"),
         });
     }
-    if parts.len() > MAX_DEPTH {
-        Err("has more than 64 segments")
-    } else {
-        Ok(parts)
-    }
+    if parts.len() > MAX_DEPTH { Err("has more than 64 segments") } else { Ok(parts) }
 }
 
 #[cfg(test)]

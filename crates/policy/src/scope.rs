@@ -89,9 +89,7 @@ impl ScopeSet {
 
     /// The bits of the set, the lowest first.
     pub fn iter(self) -> impl Iterator<Item = ScopeBit> {
-        (0..ScopeBit::COUNT)
-            .map(ScopeBit)
-            .filter(move |bit| self.contains(*bit))
+        (0..ScopeBit::COUNT).map(ScopeBit).filter(move |bit| self.contains(*bit))
     }
 }
 
@@ -145,9 +143,7 @@ impl fmt::Display for ScopeName {
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 32
         && text.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
-        && text
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 #[cfg(test)]

@@ -81,11 +81,7 @@ impl<'a> EventRow<'a> {
             status: event.status.map(u16::cast_signed),
             ip: event.origin.ip.map(host),
             user_agent: event.origin.user_agent.as_deref(),
-            fingerprint: event
-                .origin
-                .fingerprint
-                .as_ref()
-                .map(|fingerprint| fingerprint.as_bytes().as_slice()),
+            fingerprint: event.origin.fingerprint.as_ref().map(|fingerprint| fingerprint.as_bytes().as_slice()),
             request_id: event.origin.request_id.map(|id| id.as_uuid()),
             detail: Value::Object(event.detail.clone()),
         }
@@ -99,10 +95,7 @@ impl<'a> EventRow<'a> {
 pub async fn insert(conn: &mut Conn, events: &[NumberedEvent], recorded_at: DateTime<Utc>) -> Result<(), StoreError> {
     for batch in events.chunks(BATCH) {
         let rows: Vec<EventRow<'_>> = batch.iter().map(|event| EventRow::new(event, recorded_at)).collect();
-        diesel::insert_into(audit_events::table)
-            .values(rows)
-            .execute(conn)
-            .await?;
+        diesel::insert_into(audit_events::table).values(rows).execute(conn).await?;
     }
     Ok(())
 }

@@ -50,11 +50,7 @@ impl StoreError {
 
     /// A short constructor for rows that can't be read.
     pub(crate) fn corrupt(table: &'static str, column: &'static str, id: impl ToString) -> Self {
-        Self::CorruptRow {
-            table,
-            column,
-            id: id.to_string(),
-        }
+        Self::CorruptRow { table, column, id: id.to_string() }
     }
 }
 
@@ -77,9 +73,9 @@ impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match &error {
             DieselError::DatabaseError(kind, information) => match kind {
-                DatabaseErrorKind::UniqueViolation => Self::Duplicate {
-                    constraint: information.constraint_name().unwrap_or("unknown").to_owned(),
-                },
+                DatabaseErrorKind::UniqueViolation => {
+                    Self::Duplicate { constraint: information.constraint_name().unwrap_or("unknown").to_owned() }
+                }
                 DatabaseErrorKind::ClosedConnection
                 | DatabaseErrorKind::UnableToSendCommand
                 | DatabaseErrorKind::SerializationFailure

@@ -41,9 +41,7 @@ struct Now {
 /// # Errors
 /// When the database can't be reached.
 pub async fn next(conn: &mut Conn) -> Result<i64, StoreError> {
-    let number: Number = sql_query("UPDATE key_feed SET seq = seq + 1 RETURNING seq")
-        .get_result(conn)
-        .await?;
+    let number: Number = sql_query("UPDATE key_feed SET seq = seq + 1 RETURNING seq").get_result(conn).await?;
     sql_query("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(CHANNEL)
         .bind::<Text, _>(number.seq.to_string())
@@ -94,36 +92,21 @@ pub async fn changes_after(conn: &mut Conn, after: i64, now: DateTime<Utc>) -> R
         .run(async |conn| {
             let through = current(conn).await?;
             if through <= after {
-                return Ok(Changes {
-                    through,
-                    organizations: Vec::new(),
-                    keys: Vec::new(),
-                    peppers: None,
-                });
+                return Ok(Changes { through, organizations: Vec::new(), keys: Vec::new(), peppers: None });
             }
             let organizations: Vec<OrganizationRow> = schema::organizations::table
                 .filter(schema::organizations::seq.gt(after))
                 .select(OrganizationRow::as_select())
                 .load(conn)
                 .await?;
-            let keys: Vec<KeyRow> = schema::keys::table
-                .filter(schema::keys::seq.gt(after))
-                .select(KeyRow::as_select())
-                .load(conn)
-                .await?;
+            let keys: Vec<KeyRow> =
+                schema::keys::table.filter(schema::keys::seq.gt(after)).select(KeyRow::as_select()).load(conn).await?;
             let peppers_changed = peppers::changed_after(conn, after).await?;
             Ok(Changes {
                 through,
-                organizations: organizations
-                    .into_iter()
-                    .map(organizations::policy)
-                    .collect::<Result<_, _>>()?,
+                organizations: organizations.into_iter().map(organizations::policy).collect::<Result<_, _>>()?,
                 keys: keys::snapshots(conn, keys, Some(now - ENDED_KEPT)).await?,
-                peppers: if peppers_changed {
-                    Some(peppers::in_force(conn).await?)
-                } else {
-                    None
-                },
+                peppers: if peppers_changed { Some(peppers::in_force(conn).await?) } else { None },
             })
         })
         .await

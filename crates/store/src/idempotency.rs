@@ -42,19 +42,11 @@ pub async fn find(
     let row: Option<(Vec<u8>, Uuid, i32)> = idempotency_keys::table
         .find((name.organization.as_uuid(), name.caller, name.key))
         .filter(idempotency_keys::created_at.gt(after))
-        .select((
-            idempotency_keys::request_digest,
-            idempotency_keys::key_id,
-            idempotency_keys::version,
-        ))
+        .select((idempotency_keys::request_digest, idempotency_keys::key_id, idempotency_keys::version))
         .first(conn)
         .await
         .optional()?;
-    Ok(row.map(|(request_digest, key, version)| Delivered {
-        request_digest,
-        key: KeyId::from_uuid(key),
-        version,
-    }))
+    Ok(row.map(|(request_digest, key, version)| Delivered { request_digest, key: KeyId::from_uuid(key), version }))
 }
 
 /// Remembers what a request made; `false` when the same request got there first. One from before `forget_before` gives
@@ -82,11 +74,7 @@ pub async fn insert(
             idempotency_keys::idempotency_key.eq(name.key),
             made,
         ))
-        .on_conflict((
-            idempotency_keys::organization_id,
-            idempotency_keys::caller,
-            idempotency_keys::idempotency_key,
-        ))
+        .on_conflict((idempotency_keys::organization_id, idempotency_keys::caller, idempotency_keys::idempotency_key))
         .do_update()
         .set(made);
     // Two traits of Diesel have a `filter`; this is the one of an upsert.
@@ -99,9 +87,5 @@ pub async fn insert(
 /// # Errors
 /// When the database can't be reached.
 pub async fn remove_old(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, StoreError> {
-    Ok(
-        diesel::delete(idempotency_keys::table.filter(idempotency_keys::created_at.le(before)))
-            .execute(conn)
-            .await?,
-    )
+    Ok(diesel::delete(idempotency_keys::table.filter(idempotency_keys::created_at.le(before))).execute(conn).await?)
 }

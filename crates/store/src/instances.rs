@@ -54,12 +54,7 @@ pub async fn beat(conn: &mut Conn, beat: &Heartbeat, started_at: DateTime<Utc>) 
 pub async fn list(conn: &mut Conn) -> Result<Vec<Heartbeat>, StoreError> {
     let rows: Vec<(Uuid, i64, DateTime<Utc>, i32)> = instances::table
         .order(instances::id)
-        .select((
-            instances::id,
-            instances::applied_seq,
-            instances::applied_at,
-            instances::max_staleness_seconds,
-        ))
+        .select((instances::id, instances::applied_seq, instances::applied_at, instances::max_staleness_seconds))
         .load(conn)
         .await?;
     Ok(rows
@@ -78,8 +73,6 @@ pub async fn list(conn: &mut Conn) -> Result<Vec<Heartbeat>, StoreError> {
 /// # Errors
 /// When the database can't be reached.
 pub async fn remove(conn: &mut Conn, id: InstanceId) -> Result<(), StoreError> {
-    diesel::delete(instances::table.find(id.as_uuid()))
-        .execute(conn)
-        .await?;
+    diesel::delete(instances::table.find(id.as_uuid())).execute(conn).await?;
     Ok(())
 }

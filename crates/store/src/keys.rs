@@ -87,11 +87,7 @@ impl TryFrom<KeyRow> for Key {
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
         let corrupt = |column| StoreError::corrupt("keys", column, row.id);
         let created_by = match row.created_by_kind.as_str() {
-            "user" => row
-                .created_by
-                .parse()
-                .map(|id| Creator::User(UserId::from_uuid(id)))
-                .ok(),
+            "user" => row.created_by.parse().map(|id| Creator::User(UserId::from_uuid(id))).ok(),
             "operator" => Some(Creator::Operator(row.created_by)),
             _ => None,
         };
@@ -137,11 +133,7 @@ impl From<&Key> for KeyRow {
             scopes: key.scopes.bits().cast_signed(),
             allowed_cidrs: rows::networks(key.allowlist.as_ref()),
             allow_any: key.allow_any,
-            allowlist_notes: key
-                .allowlist_notes
-                .iter()
-                .map(|(k, v)| (k.clone(), Value::from(v.as_str())))
-                .collect(),
+            allowlist_notes: key.allowlist_notes.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect(),
             rate_limit_per_minute: key.rate_limit_per_minute.map(u32::cast_signed),
             // At most 365 days, which fit.
             lifespan_seconds: i32::try_from(key.lifespan.num_seconds()).unwrap_or(i32::MAX),
@@ -167,10 +159,7 @@ impl TryFrom<VersionRow> for KeyVersion {
 
     fn try_from(row: VersionRow) -> Result<Self, StoreError> {
         let corrupt = |column| StoreError::corrupt("key_versions", column, row.id);
-        let lookup_id = row
-            .lookup_id
-            .map(|bytes| bytes.try_into().map(LookupId::from_bytes))
-            .transpose();
+        let lookup_id = row.lookup_id.map(|bytes| bytes.try_into().map(LookupId::from_bytes)).transpose();
         let scheme_known = row.hash_scheme == HASH_SCHEME;
         Ok(Self {
             id: KeyVersionId::from_uuid(row.id),
@@ -180,11 +169,7 @@ impl TryFrom<VersionRow> for KeyVersion {
             pepper_version: row.pepper_version,
             // A broken hash must not keep the row from being read: the key is refused and an alert opened at its use.
             secret_hash: row.secret_hash.map(|stored| {
-                if scheme_known {
-                    SecretHash::parse(&stored)
-                } else {
-                    Err(statuspulse_keys::digest::BrokenHash)
-                }
+                if scheme_known { SecretHash::parse(&stored) } else { Err(statuspulse_keys::digest::BrokenHash) }
             }),
             hint: row.hint,
             created_at: row.created_at,
@@ -204,10 +189,7 @@ fn notes_from(stored: Value) -> Option<BTreeMap<String, String>> {
 /// [`StoreError::Duplicate`] of [`LOOKUP_INDEX`] when the token exists already, which is for the caller to try again
 /// with another one.
 pub async fn insert(conn: &mut Conn, key: &Key, version: &KeyVersion) -> Result<(), StoreError> {
-    diesel::insert_into(keys::table)
-        .values(KeyRow::from(key))
-        .execute(conn)
-        .await?;
+    diesel::insert_into(keys::table).values(KeyRow::from(key)).execute(conn).await?;
     insert_version(conn, key, version).await
 }
 
@@ -224,11 +206,7 @@ pub async fn insert_version(conn: &mut Conn, key: &Key, version: &KeyVersion) ->
         state: version.state.as_str().to_owned(),
         lookup_id: version.lookup_id.map(|id| id.as_bytes().to_vec()),
         pepper_version: version.pepper_version,
-        secret_hash: version
-            .secret_hash
-            .as_ref()
-            .and_then(|hash| hash.as_ref().ok())
-            .map(|h| h.as_str().to_owned()),
+        secret_hash: version.secret_hash.as_ref().and_then(|hash| hash.as_ref().ok()).map(|h| h.as_str().to_owned()),
         hash_scheme: HASH_SCHEME.to_owned(),
         hint: version.hint.clone(),
         created_at: micros(version.created_at),
@@ -236,10 +214,7 @@ pub async fn insert_version(conn: &mut Conn, key: &Key, version: &KeyVersion) ->
         valid_until: micros(version.valid_until),
         seq: key.sequence,
     };
-    diesel::insert_into(key_versions::table)
-        .values(row)
-        .execute(conn)
-        .await?;
+    diesel::insert_into(key_versions::table).values(row).execute(conn).await?;
     Ok(())
 }
 
@@ -252,12 +227,8 @@ pub async fn find(
     organization: Option<OrganizationId>,
     id: KeyId,
 ) -> Result<Option<KeySnapshot>, StoreError> {
-    let row: Option<KeyRow> = keys::table
-        .find(id.as_uuid())
-        .select(KeyRow::as_select())
-        .first(conn)
-        .await
-        .optional()?;
+    let row: Option<KeyRow> =
+        keys::table.find(id.as_uuid()).select(KeyRow::as_select()).first(conn).await.optional()?;
     one_snapshot(conn, organization, row).await
 }
 
@@ -270,13 +241,8 @@ pub async fn lock(
     organization: Option<OrganizationId>,
     id: KeyId,
 ) -> Result<Option<KeySnapshot>, StoreError> {
-    let row: Option<KeyRow> = keys::table
-        .find(id.as_uuid())
-        .select(KeyRow::as_select())
-        .for_no_key_update()
-        .first(conn)
-        .await
-        .optional()?;
+    let row: Option<KeyRow> =
+        keys::table.find(id.as_uuid()).select(KeyRow::as_select()).for_no_key_update().first(conn).await.optional()?;
     one_snapshot(conn, organization, row).await
 }
 
@@ -320,11 +286,7 @@ pub(crate) async fn snapshots(
         .select(VersionRow::as_select())
         .into_boxed();
     if let Some(moment) = ended_after {
-        query = query.filter(
-            key_versions::valid_until
-                .gt(moment)
-                .or(key_versions::state.eq("pending")),
-        );
+        query = query.filter(key_versions::valid_until.gt(moment).or(key_versions::state.eq("pending")));
     }
     let mut versions: HashMap<Uuid, Vec<KeyVersion>> = HashMap::new();
     for row in query.load::<VersionRow>(conn).await? {
@@ -333,10 +295,7 @@ pub(crate) async fn snapshots(
     rows.into_iter()
         .map(|row| {
             let versions = versions.remove(&row.id).unwrap_or_default();
-            Ok(KeySnapshot {
-                key: row.try_into()?,
-                versions,
-            })
+            Ok(KeySnapshot { key: row.try_into()?, versions })
         })
         .collect()
 }
@@ -349,17 +308,11 @@ pub(crate) async fn snapshots(
 pub async fn update(conn: &mut Conn, key: &Key, seen: i64) -> Result<bool, StoreError> {
     let mut row = KeyRow::from(key);
     // Written by calls, not by changes: what was read here may be older than what the table holds.
-    let used: Option<(Option<DateTime<Utc>>, Vec<IpNetwork>)> = keys::table
-        .find(row.id)
-        .select((keys::last_used_at, keys::last_used_ips))
-        .first(conn)
-        .await
-        .optional()?;
+    let used: Option<(Option<DateTime<Utc>>, Vec<IpNetwork>)> =
+        keys::table.find(row.id).select((keys::last_used_at, keys::last_used_ips)).first(conn).await.optional()?;
     (row.last_used_at, row.last_used_ips) = used.unwrap_or_default();
-    let changed = diesel::update(keys::table.filter(keys::id.eq(row.id).and(keys::seq.eq(seen))))
-        .set(&row)
-        .execute(conn)
-        .await?;
+    let changed =
+        diesel::update(keys::table.filter(keys::id.eq(row.id).and(keys::seq.eq(seen)))).set(&row).execute(conn).await?;
     Ok(changed == 1)
 }
 
@@ -374,11 +327,8 @@ pub async fn end_version(
     sequence: i64,
 ) -> Result<bool, StoreError> {
     let changed = diesel::update(
-        key_versions::table.filter(
-            key_versions::id
-                .eq(version.id.as_uuid())
-                .and(key_versions::state.eq(seen.as_str())),
-        ),
+        key_versions::table
+            .filter(key_versions::id.eq(version.id.as_uuid()).and(key_versions::state.eq(seen.as_str()))),
     )
     .set((
         key_versions::state.eq(version.state.as_str()),
@@ -404,11 +354,8 @@ pub async fn reindex(
     sequence: i64,
 ) -> Result<bool, StoreError> {
     let changed = diesel::update(
-        key_versions::table.filter(
-            key_versions::id
-                .eq(version.as_uuid())
-                .and(key_versions::pepper_version.eq(old_pepper)),
-        ),
+        key_versions::table
+            .filter(key_versions::id.eq(version.as_uuid()).and(key_versions::pepper_version.eq(old_pepper))),
     )
     .set((
         key_versions::lookup_id.eq(lookup.as_bytes().as_slice()),
@@ -425,9 +372,6 @@ pub async fn reindex(
 /// # Errors
 /// When the database can't be reached.
 pub async fn stamp(conn: &mut Conn, id: KeyId, sequence: i64) -> Result<(), StoreError> {
-    diesel::update(keys::table.find(id.as_uuid()))
-        .set(keys::seq.eq(sequence))
-        .execute(conn)
-        .await?;
+    diesel::update(keys::table.find(id.as_uuid())).set(keys::seq.eq(sequence)).execute(conn).await?;
     Ok(())
 }

@@ -37,10 +37,7 @@ impl Listener {
                 }
             }
         });
-        client
-            .batch_execute(&format!("LISTEN {CHANNEL}"))
-            .await
-            .map_err(unavailable)?;
+        client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(unavailable)?;
         Ok(Self { _client: client, hints })
     }
 

@@ -20,17 +20,13 @@ const DAYS_AHEAD: u64 = 7;
 /// When the database can't be reached or refuses a step; a step is applied whole or not at all.
 pub async fn migrate(database: &Config, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
     // A connection of its own, without the pool's statement timeout: a step may take long, and so may the wait.
-    let (client, connection) = database
-        .connect(NoTls)
-        .await
-        .map_err(|error| StoreError::Unavailable(describe(&error)))?;
+    let (client, connection) =
+        database.connect(NoTls).await.map_err(|error| StoreError::Unavailable(describe(&error)))?;
     let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
     // The lock is the session's: it goes with the connection, also when this process is killed half-way.
-    sql_query(format!("SELECT pg_advisory_lock({LOCK})"))
-        .execute(&mut conn)
-        .await?;
+    sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut conn).await?;
     let mut harness = AsyncMigrationHarness::new(conn);
     let applied = harness
         .run_pending_migrations(STEPS)
@@ -38,9 +34,7 @@ pub async fn migrate(database: &Config, now: DateTime<Utc>) -> Result<Vec<String
         .map_err(|error| StoreError::Migration(error.to_string()))?;
     let mut conn = harness.into_inner();
     make_partitions(&mut conn, now).await?;
-    sql_query(format!("SELECT pg_advisory_unlock({LOCK})"))
-        .execute(&mut conn)
-        .await?;
+    sql_query(format!("SELECT pg_advisory_unlock({LOCK})")).execute(&mut conn).await?;
     Ok(applied)
 }
 
@@ -49,10 +43,8 @@ pub async fn migrate(database: &Config, now: DateTime<Utc>) -> Result<Vec<String
 /// # Errors
 /// When the database can't be reached or refuses a step.
 pub async fn revert_all(database: &Config) -> Result<(), StoreError> {
-    let (client, connection) = database
-        .connect(NoTls)
-        .await
-        .map_err(|error| StoreError::Unavailable(describe(&error)))?;
+    let (client, connection) =
+        database.connect(NoTls).await.map_err(|error| StoreError::Unavailable(describe(&error)))?;
     let conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
@@ -78,9 +70,8 @@ pub async fn make_partitions(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), 
     let first = today.pred_opt().unwrap_or(today);
     for day in first.iter_days().take(DAYS_AHEAD as usize + 2) {
         let name = partition_name(day);
-        let present: Exists = sql_query(format!("SELECT to_regclass('{name}') IS NOT NULL AS present"))
-            .get_result(conn)
-            .await?;
+        let present: Exists =
+            sql_query(format!("SELECT to_regclass('{name}') IS NOT NULL AS present")).get_result(conn).await?;
         if present.present {
             continue;
         }

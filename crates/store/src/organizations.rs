@@ -95,30 +95,16 @@ impl TryFrom<OrganizationRow> for Organization {
         let usual = LifespanCaps::default();
         let settings = Settings {
             caps: LifespanCaps {
-                production: days(
-                    row.max_lifespan_production_days,
-                    usual.production,
-                    "max_lifespan_production_days",
-                )?,
-                staging: days(
-                    row.max_lifespan_staging_days,
-                    usual.staging,
-                    "max_lifespan_staging_days",
-                )?,
-                analytics: days(
-                    row.max_lifespan_analytics_days,
-                    usual.analytics,
-                    "max_lifespan_analytics_days",
-                )?,
+                production: days(row.max_lifespan_production_days, usual.production, "max_lifespan_production_days")?,
+                staging: days(row.max_lifespan_staging_days, usual.staging, "max_lifespan_staging_days")?,
+                analytics: days(row.max_lifespan_analytics_days, usual.analytics, "max_lifespan_analytics_days")?,
             },
             unused_key_days: row
                 .unused_key_days
                 .map(u32::try_from)
                 .transpose()
                 .map_err(|_| corrupt("unused_key_days"))?,
-            developer_scopes: row
-                .developer_scopes
-                .map(|bits| ScopeSet::from_bits(bits.cast_unsigned())),
+            developer_scopes: row.developer_scopes.map(|bits| ScopeSet::from_bits(bits.cast_unsigned())),
             reuse_policy: ReusePolicy::from_word(&row.reuse_policy).ok_or_else(|| corrupt("reuse_policy"))?,
             allowlist: rows::allowlist(row.allowed_cidrs, "organizations", row.id)?,
         };
@@ -171,10 +157,7 @@ pub async fn insert(
         allowed_cidrs: None,
         seq: sequence,
     };
-    diesel::insert_into(organizations::table)
-        .values(row)
-        .execute(conn)
-        .await?;
+    diesel::insert_into(organizations::table).values(row).execute(conn).await?;
     Ok(())
 }
 
@@ -183,11 +166,8 @@ pub async fn insert(
 /// # Errors
 /// When the database can't be reached.
 pub async fn list(conn: &mut Conn) -> Result<Vec<Organization>, StoreError> {
-    let rows: Vec<OrganizationRow> = organizations::table
-        .order(organizations::slug)
-        .select(OrganizationRow::as_select())
-        .load(conn)
-        .await?;
+    let rows: Vec<OrganizationRow> =
+        organizations::table.order(organizations::slug).select(OrganizationRow::as_select()).load(conn).await?;
     rows.into_iter().map(Organization::try_from).collect()
 }
 

@@ -48,12 +48,7 @@ pub struct PepperUse {
 /// # Errors
 /// When the database can't be reached.
 pub async fn check_value(conn: &mut Conn, version: i16) -> Result<Option<Vec<u8>>, StoreError> {
-    Ok(master_keys::table
-        .find(version)
-        .select(master_keys::check_value)
-        .first(conn)
-        .await
-        .optional()?)
+    Ok(master_keys::table.find(version).select(master_keys::check_value).first(conn).await.optional()?)
 }
 
 /// Remembers the check value of a master key's version; of two instances at once the first one counts.
@@ -89,20 +84,11 @@ pub async fn in_force(conn: &mut Conn) -> Result<Vec<PepperVersion>, StoreError>
         .select((pepper_versions::version, pepper_versions::master_key_version))
         .load(conn)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(version, master_key_version)| PepperVersion {
-            version,
-            master_key_version,
-        })
-        .collect())
+    Ok(rows.into_iter().map(|(version, master_key_version)| PepperVersion { version, master_key_version }).collect())
 }
 
 pub(crate) async fn changed_after(conn: &mut Conn, after: i64) -> Result<bool, StoreError> {
-    let newest: Option<i64> = pepper_versions::table
-        .select(diesel::dsl::max(pepper_versions::seq))
-        .first(conn)
-        .await?;
+    let newest: Option<i64> = pepper_versions::table.select(diesel::dsl::max(pepper_versions::seq)).first(conn).await?;
     Ok(newest.is_some_and(|seq| seq > after))
 }
 
@@ -144,10 +130,7 @@ pub async fn retire_before(
             .filter(pepper_versions::version.lt(version))
             .filter(pepper_versions::retired_at.is_null()),
     )
-    .set((
-        pepper_versions::retired_at.eq(micros(now)),
-        pepper_versions::seq.eq(sequence),
-    ))
+    .set((pepper_versions::retired_at.eq(micros(now)), pepper_versions::seq.eq(sequence)))
     .execute(conn)
     .await?)
 }

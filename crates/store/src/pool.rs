@@ -59,10 +59,7 @@ impl Pool {
     /// [`UrlError`] when the address can't be read.
     pub fn new(url: &str, size: usize) -> Result<Self, UrlError> {
         let mut database = parse_url(url)?;
-        let given = database
-            .get_options()
-            .map(|options| format!("{options} "))
-            .unwrap_or_default();
+        let given = database.get_options().map(|options| format!("{options} ")).unwrap_or_default();
         database.options(format!(
             "{given}-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c lc_messages=C"
         ));
@@ -74,12 +71,7 @@ impl Pool {
             // The socket and its driver belong to the runtime that lives as long as the pool, not to the worker
             // thread that happens to need the connection first.
             let connecting = runtime.spawn(connect(database));
-            async move {
-                connecting
-                    .await
-                    .map_err(|error| ConnectionError::BadConnection(error.to_string()))?
-            }
-            .boxed()
+            async move { connecting.await.map_err(|error| ConnectionError::BadConnection(error.to_string()))? }.boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         deadpool::Pool::builder(manager)
@@ -97,10 +89,7 @@ impl Pool {
     /// # Errors
     /// [`StoreError::Unavailable`] when none can be had in time.
     pub async fn get(&self) -> Result<PooledConn, StoreError> {
-        self.0
-            .get()
-            .await
-            .map_err(|error| StoreError::Unavailable(error.to_string()))
+        self.0.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 }
 

@@ -20,9 +20,7 @@ pub(crate) fn allowlist(
 ) -> Result<Option<Allowlist>, StoreError> {
     let Some(networks) = networks else { return Ok(None) };
     let cidrs: Result<Vec<Cidr>, _> = networks.into_iter().map(Cidr::from_ip_network).collect();
-    cidrs
-        .map(|cidrs| Some(Allowlist::from_cidrs(cidrs)))
-        .map_err(|_| StoreError::corrupt(table, "allowed_cidrs", id))
+    cidrs.map(|cidrs| Some(Allowlist::from_cidrs(cidrs))).map_err(|_| StoreError::corrupt(table, "allowed_cidrs", id))
 }
 
 pub(crate) fn networks(allowlist: Option<&Allowlist>) -> Option<Vec<IpNetwork>> {

@@ -89,25 +89,13 @@ pub async fn find(
                 .and(sessions::last_seen_at.gt(seen_after))
                 .and(users::disabled_at.is_null()),
         )
-        .select((
-            sessions::id,
-            sessions::last_seen_at,
-            sessions::expires_at,
-            users::id,
-            users::email,
-            users::name,
-        ))
+        .select((sessions::id, sessions::last_seen_at, sessions::expires_at, users::id, users::email, users::name))
         .first(conn)
         .await
         .optional()?;
     Ok(row.map(|(id, last_seen_at, expires_at, user, email, name)| Session {
         id: SessionId::from_uuid(id),
-        user: User {
-            id: UserId::from_uuid(user),
-            email,
-            name,
-            disabled_at: None,
-        },
+        user: User { id: UserId::from_uuid(user), email, name, disabled_at: None },
         last_seen_at,
         expires_at,
     }))
@@ -138,7 +126,5 @@ pub async fn delete(conn: &mut Conn, id: SessionId) -> Result<bool, StoreError> 
 /// # Errors
 /// When the database can't be reached.
 pub async fn remove_ended(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now)))
-        .execute(conn)
-        .await?)
+    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn).await?)
 }

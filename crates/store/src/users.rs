@@ -66,16 +66,9 @@ struct UserRow {
 
 impl From<UserRow> for Credentials {
     fn from(row: UserRow) -> Self {
-        let user = User {
-            id: UserId::from_uuid(row.id),
-            email: row.email,
-            name: row.name,
-            disabled_at: row.disabled_at,
-        };
-        Self {
-            user,
-            password_hash: row.password_hash,
-        }
+        let user =
+            User { id: UserId::from_uuid(row.id), email: row.email, name: row.name, disabled_at: row.disabled_at };
+        Self { user, password_hash: row.password_hash }
     }
 }
 
@@ -145,11 +138,7 @@ pub async fn by_email(conn: &mut Conn, email: &str) -> Result<Option<Credentials
 /// # Errors
 /// When the database can't be reached.
 pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<User>, StoreError> {
-    let rows: Vec<UserRow> = users::table
-        .filter(users::id.eq_any(ids))
-        .select(UserRow::as_select())
-        .load(conn)
-        .await?;
+    let rows: Vec<UserRow> = users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select()).load(conn).await?;
     Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
 }
 
@@ -167,9 +156,7 @@ pub async fn of_organization(conn: &mut Conn, organization: OrganizationId) -> R
         .await?;
     rows.into_iter()
         .map(|(row, role)| {
-            let role = role
-                .parse()
-                .map_err(|_| StoreError::corrupt("memberships", "role", row.id))?;
+            let role = role.parse().map_err(|_| StoreError::corrupt("memberships", "role", row.id))?;
             Ok((Credentials::from(row).user, role))
         })
         .collect()
@@ -184,25 +171,13 @@ pub async fn memberships_of(conn: &mut Conn, user: UserId) -> Result<Vec<Members
         .inner_join(organizations::table)
         .filter(memberships::user_id.eq(user.as_uuid()))
         .order(organizations::slug)
-        .select((
-            organizations::id,
-            organizations::slug,
-            organizations::name,
-            memberships::role,
-        ))
+        .select((organizations::id, organizations::slug, organizations::name, memberships::role))
         .load(conn)
         .await?;
     rows.into_iter()
         .map(|(id, slug, name, role)| {
-            let role = role
-                .parse()
-                .map_err(|_| StoreError::corrupt("memberships", "role", user))?;
-            Ok(Membership {
-                organization_id: OrganizationId::from_uuid(id),
-                slug,
-                name,
-                role,
-            })
+            let role = role.parse().map_err(|_| StoreError::corrupt("memberships", "role", user))?;
+            Ok(Membership { organization_id: OrganizationId::from_uuid(id), slug, name, role })
         })
         .collect()
 }
@@ -282,9 +257,7 @@ pub async fn uncount_login(conn: &mut Conn, subject: &[u8; 32]) -> Result<(), St
 /// # Errors
 /// When the database can't be reached.
 pub async fn forget_login_failures(conn: &mut Conn, subject: &[u8; 32]) -> Result<(), StoreError> {
-    diesel::delete(login_failures::table.find(subject.as_slice()))
-        .execute(conn)
-        .await?;
+    diesel::delete(login_failures::table.find(subject.as_slice())).execute(conn).await?;
     Ok(())
 }
 
@@ -293,9 +266,5 @@ pub async fn forget_login_failures(conn: &mut Conn, subject: &[u8; 32]) -> Resul
 /// # Errors
 /// When the database can't be reached.
 pub async fn remove_old_login_failures(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, StoreError> {
-    Ok(
-        diesel::delete(login_failures::table.filter(login_failures::last_at.lt(before)))
-            .execute(conn)
-            .await?,
-    )
+    Ok(diesel::delete(login_failures::table.filter(login_failures::last_at.lt(before))).execute(conn).await?)
 }

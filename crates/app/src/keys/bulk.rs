@@ -56,9 +56,7 @@ pub async fn revoke_many(
     let created_by = match &filter.created_by {
         None => None,
         Some(name) if name.contains('@') => {
-            let user = users::by_email(&mut conn, name)
-                .await?
-                .ok_or(AppError::NotFound("user"))?;
+            let user = users::by_email(&mut conn, name).await?.ok_or(AppError::NotFound("user"))?;
             Some(Creator::User(user.user.id))
         }
         Some(name) => Some(Creator::Operator(name.clone())),
@@ -71,10 +69,7 @@ pub async fn revoke_many(
     };
     if dry_run {
         let keys = all_unrevoked(app, &mut conn, access, &wanted).await?;
-        return Ok(BulkOutcome {
-            keys,
-            pending: Vec::new(),
-        });
+        return Ok(BulkOutcome { keys, pending: Vec::new() });
     }
     let (revoked, sequence) = conn
         .transaction(async |conn| {
@@ -141,10 +136,7 @@ async fn all_unrevoked(
     loop {
         let page = keys::list(conn, access.organization.id, filter, &caps, now, after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(all) };
-        after = Some(Position {
-            created_at: last.key.created_at,
-            id: last.key.id,
-        });
+        after = Some(Position { created_at: last.key.created_at, id: last.key.id });
         all.extend(page.into_iter().filter(|listed| listed.key.revoked_at.is_none()));
     }
 }

@@ -62,16 +62,11 @@ pub async fn change(
     let event = caller.event(app, Class::A, Action::KeyUpdate, Some(access.organization.id))?;
     let view = conn
         .transaction(async |conn| {
-            let mut snapshot = keys::lock(conn, Some(access.organization.id), id)
-                .await?
-                .ok_or(AppError::NotFound("key"))?;
-            let organization = organizations::by_id(conn, access.organization.id)
-                .await?
-                .ok_or(AppError::NotFound("organization"))?;
-            let today = Access {
-                organization,
-                right: access.right,
-            };
+            let mut snapshot =
+                keys::lock(conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
+            let organization =
+                organizations::by_id(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
+            let today = Access { organization, right: access.right };
             access.require_grantable(app, snapshot.key.scopes)?;
             refuse_revoked(&snapshot.key)?;
             let now = app.env.now();
@@ -98,11 +93,7 @@ pub async fn change(
                 if !keys::end_version(conn, &version, version.state, snapshot.key.sequence).await? {
                     return Err(lost_race());
                 }
-                for held in snapshot
-                    .versions
-                    .iter_mut()
-                    .filter(|held| held.number == version.number)
-                {
+                for held in snapshot.versions.iter_mut().filter(|held| held.number == version.number) {
                     *held = version.clone();
                 }
             }
@@ -150,20 +141,14 @@ fn apply(
                 key.allowlist = list;
                 key.allow_any = allow_any;
                 let kept = key.allowlist.as_ref().map(Allowlist::entries).unwrap_or_default();
-                key.allowlist_notes
-                    .retain(|network, _| kept.iter().any(|cidr| cidr.to_string() == *network));
+                key.allowlist_notes.retain(|network, _| kept.iter().any(|cidr| cidr.to_string() == *network));
             }
         }
         (None, Some(wanted)) => {
             // The list that is there must be one that may stand under the new word.
-            let entries: Option<Vec<String>> = key
-                .allowlist
-                .as_ref()
-                .map(|list| list.entries().iter().map(Cidr::to_string).collect());
-            if errors
-                .check(allowlist_for(access, entries.as_deref(), wanted))
-                .is_some()
-            {
+            let entries: Option<Vec<String>> =
+                key.allowlist.as_ref().map(|list| list.entries().iter().map(Cidr::to_string).collect());
+            if errors.check(allowlist_for(access, entries.as_deref(), wanted)).is_some() {
                 key.allow_any = wanted;
             }
         }
@@ -204,10 +189,7 @@ fn judge_end(
     let caps = access.organization.settings.caps;
     let current = current_of(snapshot)?;
     if current_status(snapshot, &caps, now)? == Status::Expired {
-        return Err(AppError::conflict(
-            "key_expired",
-            "the key has expired and can't be revived; create a new one",
-        ));
+        return Err(AppError::conflict("key_expired", "the key has expired and can't be revived; create a new one"));
     }
     let latest = current.created_at + caps.lifespan(snapshot.key.environment);
     if end <= now {
@@ -218,10 +200,7 @@ fn judge_end(
         ));
     }
     if end > latest {
-        let detail = format!(
-            "this version can live until {} at most; rotate the key for more",
-            latest.to_rfc3339()
-        );
+        let detail = format!("this version can live until {} at most; rotate the key for more", latest.to_rfc3339());
         return Err(AppError::field("expires_at", "out_of_bounds", detail));
     }
     Ok(end)
@@ -238,20 +217,10 @@ fn changed_fields(before: &statuspulse_keys::Key, after: &KeySnapshot, end: bool
         ("allowlist_notes", before.allowlist_notes != key.allowlist_notes),
         ("expires_at", end),
         ("auto_rotate", before.auto_rotate != key.auto_rotate),
-        (
-            "rate_limit_per_minute",
-            before.rate_limit_per_minute != key.rate_limit_per_minute,
-        ),
-        (
-            "successor_public_key",
-            before.successor_public_key != key.successor_public_key,
-        ),
+        ("rate_limit_per_minute", before.rate_limit_per_minute != key.rate_limit_per_minute),
+        ("successor_public_key", before.successor_public_key != key.successor_public_key),
     ];
-    pairs
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(name, _)| name)
-        .collect()
+    pairs.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
 
 /// Replaces a key's allowlist and warns of each source of the last seven days that the new list blocks.
@@ -271,11 +240,7 @@ pub async fn set_allowlist(
     if let Some(entries) = &entries {
         Allowlist::parse(entries, width).map_err(|error| allowlist_errors("allowed_cidrs", &error))?;
     }
-    let wanted = KeyChange {
-        allowed_cidrs: Some(entries),
-        allow_any: Some(allow_any),
-        ..KeyChange::default()
-    };
+    let wanted = KeyChange { allowed_cidrs: Some(entries), allow_any: Some(allow_any), ..KeyChange::default() };
     let (view, mut warnings) = change(app, caller, access, id, wanted).await?;
     if let Some(list) = &view.key.allowlist {
         let mut conn = app.conn().await?;

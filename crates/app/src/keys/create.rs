@@ -82,11 +82,7 @@ pub async fn create(
                 caller.mark_recorded();
                 app.replica.catch_up().await;
                 let warnings = allowlist_warnings(view.key.environment, view.key.allowlist.as_ref());
-                return Ok(Issued {
-                    view,
-                    token: secret.token,
-                    warnings,
-                });
+                return Ok(Issued { view, token: secret.token, warnings });
             }
         }
     }
@@ -116,9 +112,8 @@ async fn write(
     conn.transaction(async |conn| {
         // Creations of one organization take turns here, so that the limit is counted and not guessed, and today's caps
         // are those that hold at the commit.
-        let organization = organizations::lock(conn, access.organization.id)
-            .await?
-            .ok_or(AppError::NotFound("organization"))?;
+        let organization =
+            organizations::lock(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
         let caps = organization.settings.caps;
         if keys::count_alive(conn, organization.id, &caps, now).await? >= KEY_LIMIT {
             return Err(AppError::field(
@@ -139,9 +134,7 @@ async fn write(
             other => other?,
         }
         request.deliver(app, conn, key.id, 1).await?;
-        let snapshot = keys::find(conn, Some(organization.id), key.id)
-            .await?
-            .ok_or(AppError::NotFound("key"))?;
+        let snapshot = keys::find(conn, Some(organization.id), key.id).await?.ok_or(AppError::NotFound("key"))?;
         view(conn, access, snapshot, now).await
     })
     .await
@@ -165,12 +158,7 @@ fn judge(app: &App, access: &Access, mut input: CreateKey) -> Result<Draft, AppE
     let environment = errors
         .check(environment.map_err(|error| AppError::field("environment", "unknown_environment", error.to_string())));
     let scopes = environment.and_then(|environment| {
-        errors.check(scopes_for(
-            app,
-            environment,
-            input.scopes.as_deref(),
-            input.preset.as_deref(),
-        ))
+        errors.check(scopes_for(app, environment, input.scopes.as_deref(), input.preset.as_deref()))
     });
     let allowlist = errors.check(allowlist_for(access, input.allowed_cidrs.as_deref(), input.allow_any));
     let notes = allowlist
@@ -189,15 +177,7 @@ fn judge(app: &App, access: &Access, mut input: CreateKey) -> Result<Draft, AppE
     else {
         return Err(AppError::internal("a field was refused without an error"));
     };
-    Ok(Draft {
-        environment,
-        scopes,
-        allowlist,
-        notes,
-        lifespan,
-        rate_limit,
-        input,
-    })
+    Ok(Draft { environment, scopes, allowlist, notes, lifespan, rate_limit, input })
 }
 
 impl Draft {
@@ -269,11 +249,7 @@ impl NewSecret {
         let token = Token::from_entropy(Prefix::for_environment(environment), &entropy);
         let copy = Token::parse(token.expose()).map_err(AppError::internal)?;
         let (cost, salt) = (app.bcrypt_cost, app.env.random::<16>()?);
-        let hash = app
-            .gate
-            .run(move || SecretHash::make(&copy, cost, salt))
-            .await?
-            .map_err(AppError::internal)?;
+        let hash = app.gate.run(move || SecretHash::make(&copy, cost, salt)).await?.map_err(AppError::internal)?;
         Ok(Self { token, hash })
     }
 
@@ -284,10 +260,7 @@ impl NewSecret {
         created_at: chrono::DateTime<chrono::Utc>,
         expires_at: chrono::DateTime<chrono::Utc>,
     ) -> Result<KeyVersion, AppError> {
-        let pepper = app
-            .secrets
-            .current_pepper()
-            .ok_or_else(|| AppError::internal("no pepper is in force"))?;
+        let pepper = app.secrets.current_pepper().ok_or_else(|| AppError::internal("no pepper is in force"))?;
         Ok(KeyVersion {
             id: KeyVersionId::from_uuid(app.env.id()?),
             number,
@@ -324,21 +297,12 @@ impl<'a> Request<'a> {
             return Err(AppError::field("Idempotency-Key", "invalid_idempotency_key", detail));
         }
         let asked = serde_json::to_vec(asked).map_err(AppError::internal)?;
-        Ok(Self {
-            access,
-            caller: caller.name(),
-            key,
-            digest: Sha256::digest(asked).to_vec(),
-        })
+        Ok(Self { access, caller: caller.name(), key, digest: Sha256::digest(asked).to_vec() })
     }
 
     fn name(&self) -> Option<RequestName<'_>> {
         let organization = self.access.organization.id;
-        self.key.map(|key| RequestName {
-            organization,
-            caller: &self.caller,
-            key,
-        })
+        self.key.map(|key| RequestName { organization, caller: &self.caller, key })
     }
 
     /// Refuses a repeat before any work is done for it.
@@ -362,10 +326,7 @@ impl<'a> Request<'a> {
         Err(AppError::Conflict {
             code: "already_delivered",
             detail: "this request was carried out and its token shown once; rotate the key if the token is lost".into(),
-            facts: facts([
-                ("key_id", json!(earlier.key.to_string())),
-                ("version", json!(earlier.version)),
-            ]),
+            facts: facts([("key_id", json!(earlier.key.to_string())), ("version", json!(earlier.version))]),
         })
     }
 
@@ -373,18 +334,12 @@ impl<'a> Request<'a> {
     pub(super) async fn deliver(&self, app: &App, conn: &mut Conn, key: KeyId, version: i32) -> Result<(), AppError> {
         let Some(name) = self.name() else { return Ok(()) };
         let now = app.env.now();
-        let delivered = Delivered {
-            request_digest: self.digest.clone(),
-            key,
-            version,
-        };
+        let delivered = Delivered { request_digest: self.digest.clone(), key, version };
         if idempotency::insert(conn, name, &delivered, now, now - IDEMPOTENCY).await? {
             Ok(())
         } else {
             self.judge_repeat(app, conn).await?;
-            Err(AppError::Unavailable {
-                cause: "an idempotency key was forgotten at this moment".into(),
-            })
+            Err(AppError::Unavailable { cause: "an idempotency key was forgotten at this moment".into() })
         }
     }
 }

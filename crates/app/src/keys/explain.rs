@@ -36,20 +36,12 @@ pub async fn explain(
     call: &ExplainCall,
 ) -> Result<Explanation, AppError> {
     let address = call.client_ip.parse().map_err(|_| {
-        AppError::field(
-            "client_ip",
-            "invalid_address",
-            "an address such as `203.0.113.7` or `2001:db8::1` is wanted",
-        )
+        AppError::field("client_ip", "invalid_address", "an address such as `203.0.113.7` or `2001:db8::1` is wanted")
     })?;
     let mut conn = app.conn().await?;
-    let snapshot = keys::find(&mut conn, Some(access.organization.id), id)
-        .await?
-        .ok_or(AppError::NotFound("key"))?;
+    let snapshot = keys::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
     let settings = &access.organization.settings;
-    let grant = snapshot
-        .key
-        .grant(current_of(&snapshot)?, &settings.caps, settings.allowlist.as_ref());
+    let grant = snapshot.key.grant(current_of(&snapshot)?, &settings.caps, settings.allowlist.as_ref());
     let catalog = app.catalog.load();
     let request = Request {
         client: ClientAddress::Known(canonical_ip(address)),

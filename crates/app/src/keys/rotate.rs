@@ -64,9 +64,7 @@ pub async fn rotate(
     // Judged before the hash is made, so that a refusal costs no hash; judged again under the lock, where it counts.
     let environment = {
         let mut conn = app.conn().await?;
-        let seen = keys::find(&mut conn, Some(access.organization.id), id)
-            .await?
-            .ok_or(AppError::NotFound("key"))?;
+        let seen = keys::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
         access.require_grantable(app, seen.key.scopes)?;
         let status = current_status(&seen, &access.organization.settings.caps, app.env.now())?;
         rotation::judge(&seen.key, current_of(&seen)?, status, input.if_match, caller.arrived_at)?;
@@ -74,37 +72,19 @@ pub async fn rotate(
     };
     loop {
         let secret = NewSecret::make(app, environment).await?;
-        match write(
-            app,
-            caller,
-            access,
-            id,
-            &secret,
-            input.if_match,
-            Duration::seconds(overlap),
-            &request,
-        )
-        .await
-        {
+        match write(app, caller, access, id, &secret, input.if_match, Duration::seconds(overlap), &request).await {
             Err(AppError::Conflict { code: TOKEN_TAKEN, .. }) => {}
             Err(error) => return Err(error),
             Ok((view, previous_valid_until)) => {
                 caller.mark_recorded();
                 app.replica.catch_up().await;
-                return Ok(Rotated {
-                    view,
-                    token: secret.token,
-                    previous_valid_until,
-                });
+                return Ok(Rotated { view, token: secret.token, previous_valid_until });
             }
         }
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one private step of the use case above, with what it has gathered"
-)]
+#[expect(clippy::too_many_arguments, reason = "one private step of the use case above, with what it has gathered")]
 async fn write(
     app: &App,
     caller: &Caller,
@@ -118,12 +98,10 @@ async fn write(
     let mut conn = app.conn().await?;
     let event = caller.event(app, Class::A, Action::KeyRotate, Some(access.organization.id))?;
     conn.transaction(async |conn| {
-        let mut snapshot = keys::lock(conn, Some(access.organization.id), id)
-            .await?
-            .ok_or(AppError::NotFound("key"))?;
-        let organization = organizations::by_id(conn, access.organization.id)
-            .await?
-            .ok_or(AppError::NotFound("organization"))?;
+        let mut snapshot =
+            keys::lock(conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
+        let organization =
+            organizations::by_id(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
         let caps = organization.settings.caps;
         let now = app.env.now();
         let status = current_status(&snapshot, &caps, now)?;

@@ -58,11 +58,7 @@ pub async fn switch(
 ) -> Result<Receipt, AppError> {
     access.require_writer()?;
     if wait > LONGEST_WAIT {
-        return Err(AppError::field(
-            "wait",
-            "out_of_bounds",
-            "a wait is 0 to 30 seconds, such as `5s`",
-        ));
+        return Err(AppError::field("wait", "out_of_bounds", "a wait is 0 to 30 seconds, such as `5s`"));
     }
     if let Switch::Revoke(Some(reason)) = switch {
         check_reason(reason)?;
@@ -70,9 +66,8 @@ pub async fn switch(
     let mut conn = app.conn().await?;
     let changed = conn
         .transaction(async |conn| {
-            let mut snapshot = keys::lock(conn, Some(access.organization.id), id)
-                .await?
-                .ok_or(AppError::NotFound("key"))?;
+            let mut snapshot =
+                keys::lock(conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
             if *switch == Switch::Enable {
                 access.require_grantable(app, snapshot.key.scopes)?;
             }
@@ -141,9 +136,7 @@ pub(super) async fn set(
             Action::KeyEnable
         }
     };
-    let mut event = caller
-        .event(app, Class::A, action, Some(key.organization_id))?
-        .with("key_id", key.id.to_string());
+    let mut event = caller.event(app, Class::A, action, Some(key.organization_id))?.with("key_id", key.id.to_string());
     if let Switch::Revoke(Some(reason)) = switch {
         event = event.with("cause", statuspulse_audit::redact::redact(reason).into_owned());
     }
@@ -184,10 +177,8 @@ pub(super) async fn await_instances(
         let heard = |beat: &instances::Heartbeat| {
             now - beat.at < chrono::Duration::seconds(i64::from(beat.max_staleness_seconds)) + SILENT_FOR
         };
-        let (applied, pending): (Vec<_>, Vec<_>) = beats
-            .into_iter()
-            .filter(heard)
-            .partition(|beat| beat.applied >= sequence);
+        let (applied, pending): (Vec<_>, Vec<_>) =
+            beats.into_iter().filter(heard).partition(|beat| beat.applied >= sequence);
         if pending.is_empty() || tokio::time::Instant::now() >= deadline {
             let pairs = |beats: Vec<instances::Heartbeat>| beats.into_iter().map(|beat| (beat.id, beat.at)).collect();
             return Ok((pairs(applied), pairs(pending)));
@@ -207,14 +198,7 @@ pub async fn revoke_in_background(app: &App, id: KeyId, reason: &str) -> Result<
         let Some(mut snapshot) = keys::lock(conn, None, id).await? else {
             return Ok(());
         };
-        set(
-            app,
-            &caller,
-            conn,
-            &mut snapshot,
-            &Switch::Revoke(Some(reason.to_owned())),
-        )
-        .await?;
+        set(app, &caller, conn, &mut snapshot, &Switch::Revoke(Some(reason.to_owned()))).await?;
         Ok(())
     })
     .await

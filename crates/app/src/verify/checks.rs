@@ -36,11 +36,7 @@ pub(crate) struct SecretChecks {
 impl Default for SecretChecks {
     fn default() -> Self {
         let (sender, receiver) = mpsc::channel(DEFERRED);
-        Self {
-            running: HashSet::new(),
-            sender,
-            receiver: tokio::sync::Mutex::new(Some(receiver)),
-        }
+        Self { running: HashSet::new(), sender, receiver: tokio::sync::Mutex::new(Some(receiver)) }
     }
 }
 
@@ -62,10 +58,7 @@ pub(super) async fn check_secret(app: &Arc<App>, found: &Found, token: &Token) -
     }
     let Some(Ok(hash)) = &version.secret_hash else {
         found.slot.record_check(false);
-        tokio::spawn(persist(
-            Arc::clone(app),
-            Consequence::Quarantine(Box::new(found.clone()), "broken_hash"),
-        ));
+        tokio::spawn(persist(Arc::clone(app), Consequence::Quarantine(Box::new(found.clone()), "broken_hash")));
         return Err(Code::Disabled);
     };
     if !app.checks.running.pin().insert(version.id) {
@@ -76,15 +69,7 @@ pub(super) async fn check_secret(app: &Arc<App>, found: &Found, token: &Token) -
         return Err(Code::Malformed);
     };
     let Some(permit) = app.gate.try_enter() else {
-        if app
-            .checks
-            .sender
-            .try_send(Deferred {
-                found: found.clone(),
-                token: copy,
-            })
-            .is_err()
-        {
+        if app.checks.sender.try_send(Deferred { found: found.clone(), token: copy }).is_err() {
             app.checks.running.pin().remove(&version.id);
         }
         return Ok(());
@@ -167,10 +152,7 @@ async fn persist(app: Arc<App>, consequence: Consequence) {
             Err(error) => return tracing::error!(%error, ?consequence, "the consequence of a call can't be written"),
         }
     }
-    tracing::error!(
-        ?consequence,
-        "the consequence of a call was not written: the database stayed away"
-    );
+    tracing::error!(?consequence, "the consequence of a call was not written: the database stayed away");
 }
 
 async fn quarantine(app: &App, found: &Found, reason: &'static str) -> Result<(), AppError> {

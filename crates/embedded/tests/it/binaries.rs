@@ -34,33 +34,21 @@ fn missing_server_is_told_in_one_line_that_says_what_to_install() {
     let error = Binaries::find_in(&[PathBuf::from("/nonexistent")]).unwrap_err();
     let text = error.to_string();
     let said = ["apt-get install postgresql", "brew install postgresql", "DATABASE_URL"];
-    assert!(
-        said.iter().all(|part| text.contains(part)) && !text.contains('\n'),
-        "{text}"
-    );
+    assert!(said.iter().all(|part| text.contains(part)) && !text.contains('\n'), "{text}");
 }
 
 #[test]
 fn too_old_server_is_told_with_its_version() {
     let dir = tempfile::tempdir().unwrap();
-    let old = [
-        fake(dir.path(), "a", "9.6.24"),
-        fake(dir.path(), "b", "13.14 (Debian 13.14-1)"),
-    ];
+    let old = [fake(dir.path(), "a", "9.6.24"), fake(dir.path(), "b", "13.14 (Debian 13.14-1)")];
     let is_told = |error: &EmbeddedError| matches!(error, EmbeddedError::TooOld { found } if found == "13, 9");
-    crate::support::eventually("both versions are told", || {
-        is_told(&Binaries::find_in(&old).unwrap_err())
-    });
+    crate::support::eventually("both versions are told", || is_told(&Binaries::find_in(&old).unwrap_err()));
 }
 
 #[test]
 fn too_old_server_is_passed_over_for_a_later_candidate() {
     let dir = tempfile::tempdir().unwrap();
-    let candidates = [
-        fake(dir.path(), "a", "13.1"),
-        fake(dir.path(), "b", "16.2"),
-        fake(dir.path(), "c", "17.0"),
-    ];
+    let candidates = [fake(dir.path(), "a", "13.1"), fake(dir.path(), "b", "16.2"), fake(dir.path(), "c", "17.0")];
     crate::support::eventually("the second candidate is found", || found(&candidates).major() == 16);
 }
 

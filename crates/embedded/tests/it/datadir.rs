@@ -22,10 +22,7 @@ fn directory_with_other_files_is_not_closed_to_others() {
     let place = Place::new();
     std::fs::write(place.root().join("file"), "").unwrap();
     let error = prepare_data_dir(place.root()).unwrap_err();
-    assert!(
-        matches!(error, EmbeddedError::TooOpen { mode: 0o755, .. }) && mode(place.root()) == 0o755,
-        "{error}"
-    );
+    assert!(matches!(error, EmbeddedError::TooOpen { mode: 0o755, .. }) && mode(place.root()) == 0o755, "{error}");
 }
 
 #[test]
@@ -34,10 +31,7 @@ fn data_directory_is_answered_absolute_and_free_of_links() {
     std::fs::create_dir(place.data_dir()).unwrap();
     let link = place.root().join("link");
     std::os::unix::fs::symlink("data", &link).unwrap();
-    assert_eq!(
-        prepare_data_dir(&link).unwrap(),
-        place.data_dir().canonicalize().unwrap()
-    );
+    assert_eq!(prepare_data_dir(&link).unwrap(), place.data_dir().canonicalize().unwrap());
 }
 
 #[test]
@@ -46,10 +40,7 @@ fn file_in_the_way_of_the_data_directory_is_named() {
     let file = place.root().join("file");
     std::fs::write(&file, "").unwrap();
     let error = prepare_data_dir(&file.join("data")).unwrap_err();
-    assert!(
-        matches!(&error, EmbeddedError::NotADirectory { path } if *path == file),
-        "{error}"
-    );
+    assert!(matches!(&error, EmbeddedError::NotADirectory { path } if *path == file), "{error}");
 }
 
 #[test]
@@ -67,10 +58,7 @@ fn read_only_directory_is_named_in_one_line() {
         Actor::start("prepare", &dir)
     };
     let told = actor.hears();
-    assert!(
-        told.starts_with(&format!("directory `{}` is read-only", dir.display())),
-        "{told}"
-    );
+    assert!(told.starts_with(&format!("directory `{}` is read-only", dir.display())), "{told}");
 }
 
 #[test]
@@ -86,10 +74,7 @@ fn directory_below_a_read_only_one_names_that_one() {
         Actor::start("prepare", &dir)
     };
     let told = actor.hears();
-    assert!(
-        told.starts_with(&format!("directory `{}` is read-only", closed.display())),
-        "{told}"
-    );
+    assert!(told.starts_with(&format!("directory `{}` is read-only", closed.display())), "{told}");
 }
 
 #[test]
@@ -98,10 +83,7 @@ fn second_server_is_refused_with_the_process_of_the_first() {
     let mut actor = Actor::start("lock", &place.data_dir());
     actor.hears();
     let error = DataDirLock::acquire(&place.data_dir()).unwrap_err();
-    assert!(
-        matches!(error, EmbeddedError::InUse { pid: Some(pid), .. } if pid == actor.id()),
-        "{error}"
-    );
+    assert!(matches!(error, EmbeddedError::InUse { pid: Some(pid), .. } if pid == actor.id()), "{error}");
 }
 
 #[test]

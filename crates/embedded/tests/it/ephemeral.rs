@@ -64,10 +64,7 @@ fn killed_temporary_cluster_is_started_again_with_its_data() {
     query(&cluster.url(DATABASE), sql).unwrap();
     cluster.kill_postgres().unwrap();
     cluster.restart().unwrap();
-    assert_eq!(
-        query(&cluster.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(),
-        Some("7")
-    );
+    assert_eq!(query(&cluster.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(), Some("7"));
 }
 
 #[test]

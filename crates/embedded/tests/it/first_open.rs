@@ -5,11 +5,7 @@ use statuspulse_embedded::{Closed, Cluster, DATABASE, EmbeddedError, Options};
 fn empty_data_directory_gets_the_database_of_the_service() {
     let place = Place::new();
     let cluster = place.open();
-    let name = query(
-        &cluster.url(DATABASE),
-        "SELECT current_database() || ' ' || current_user",
-    )
-    .unwrap();
+    let name = query(&cluster.url(DATABASE), "SELECT current_database() || ' ' || current_user").unwrap();
     assert_eq!(name.as_deref(), Some("statuspulse postgres"));
 }
 
@@ -21,10 +17,7 @@ fn data_survives_a_stop_and_a_start() {
     query(&cluster.url(DATABASE), "CREATE TABLE t AS SELECT 7 AS n").unwrap();
     assert_eq!(cluster.close().unwrap(), Closed::Stopped);
     let cluster = Cluster::open(&options).unwrap();
-    assert_eq!(
-        query(&cluster.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(),
-        Some("7")
-    );
+    assert_eq!(query(&cluster.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(), Some("7"));
 }
 
 #[test]
@@ -56,10 +49,7 @@ fn only_the_socket_is_let_in_by_the_access_rules() {
     let place = Place::new();
     let cluster = place.open();
     let sql = "SELECT string_agg(concat_ws(' ', type, database, user_name, auth_method), ',') FROM pg_hba_file_rules";
-    assert_eq!(
-        query(&cluster.url(DATABASE), sql).unwrap().as_deref(),
-        Some("local {all} {all} trust")
-    );
+    assert_eq!(query(&cluster.url(DATABASE), sql).unwrap().as_deref(), Some("local {all} {all} trust"));
 }
 
 #[test]
@@ -67,12 +57,7 @@ fn folders_of_the_cluster_admit_their_owner_alone() {
     let place = Place::new();
     let cluster = place.open();
     let home = place.data_dir().join("postgres");
-    let modes = [
-        mode(&home),
-        mode(&home.join("data")),
-        mode(cluster.socket_dir()),
-        mode(&home.join("log")),
-    ];
+    let modes = [mode(&home), mode(&home.join("data")), mode(cluster.socket_dir()), mode(&home.join("log"))];
     assert_eq!(modes, [0o700, 0o700, 0o700, 0o600]);
 }
 
@@ -103,18 +88,10 @@ fn long_log_is_set_aside_at_the_next_start() {
     let place = Place::new();
     place.open().close().unwrap();
     let log = place.data_dir().join("postgres/log");
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&log)
-        .unwrap()
-        .set_len(11 * 1024 * 1024)
-        .unwrap();
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(11 * 1024 * 1024).unwrap();
     let _cluster = place.open();
     let lengths = [&log, &log.with_extension("old")].map(|path| path.metadata().unwrap().len());
-    assert!(
-        lengths[0] < 1024 * 1024 && lengths[1] == 11 * 1024 * 1024,
-        "{lengths:?}"
-    );
+    assert!(lengths[0] < 1024 * 1024 && lengths[1] == 11 * 1024 * 1024, "{lengths:?}");
 }
 
 #[test]

@@ -116,11 +116,7 @@ fn cluster_folder_that_is_a_link_is_refused() {
 fn server_never_runs_as_root() {
     let place = Place::new();
     let cluster = place.open();
-    let owner = Path::new("/proc")
-        .join(cluster.server_pid().unwrap().to_string())
-        .metadata()
-        .unwrap()
-        .uid();
+    let owner = Path::new("/proc").join(cluster.server_pid().unwrap().to_string()).metadata().unwrap().uid();
     assert_ne!(owner, 0);
 }
 
@@ -142,10 +138,7 @@ fn cluster_behind_a_closed_folder_is_found_again() {
     query(&cluster.url(DATABASE), "CREATE TABLE t AS SELECT 7 AS n").unwrap();
     cluster.close().unwrap();
     let cluster = place.open();
-    assert_eq!(
-        query(&cluster.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(),
-        Some("7")
-    );
+    assert_eq!(query(&cluster.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(), Some("7"));
     drop(cluster);
 }
 
@@ -164,9 +157,7 @@ fn user_without_rights_runs_a_cluster_of_its_own() {
     let pid = actor.hears();
     let owner = Path::new("/proc").join(&pid).metadata().unwrap().uid();
     actor.finish();
-    eventually("the server ends with its user", || {
-        !crate::support::is_alive(pid.parse().unwrap())
-    });
+    eventually("the server ends with its user", || !crate::support::is_alive(pid.parse().unwrap()));
     assert_eq!(owner, data_dir.metadata().unwrap().uid());
 }
 

@@ -13,10 +13,7 @@ fn committed_data_survives_a_killed_server() {
     query(&cluster.url(DATABASE), "CREATE TABLE t AS SELECT 7 AS n").unwrap();
     send(cluster.server_pid().unwrap(), Signal::SIGKILL);
     let again = Cluster::open(&options).unwrap();
-    assert_eq!(
-        query(&again.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(),
-        Some("7")
-    );
+    assert_eq!(query(&again.url(DATABASE), "SELECT n FROM t").unwrap().as_deref(), Some("7"));
 }
 
 #[test]

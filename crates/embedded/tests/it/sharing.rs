@@ -8,33 +8,19 @@ fn server_stays_up_while_another_process_uses_it() {
     let mut actor = Actor::start("use", &place.data_dir());
     actor.hears();
     assert_eq!(place.open().close().unwrap(), Closed::LeftRunning);
-    assert!(
-        query(
-            &format!("postgresql://postgres@/{DATABASE}?host={}", socket(&place)),
-            "SELECT 1"
-        )
-        .is_ok()
-    );
+    assert!(query(&format!("postgresql://postgres@/{DATABASE}?host={}", socket(&place)), "SELECT 1").is_ok());
     actor.finish();
 }
 
 fn socket(place: &Place) -> String {
-    place
-        .data_dir()
-        .join("postgres/socket")
-        .display()
-        .to_string()
-        .replace('/', "%2F")
+    place.data_dir().join("postgres/socket").display().to_string().replace('/', "%2F")
 }
 
 #[test]
 fn two_users_in_one_process_count_as_two() {
     let place = Place::new();
     let (a, b) = (place.open(), place.open());
-    assert_eq!(
-        [a.close().unwrap(), b.close().unwrap()],
-        [Closed::LeftRunning, Closed::Stopped]
-    );
+    assert_eq!([a.close().unwrap(), b.close().unwrap()], [Closed::LeftRunning, Closed::Stopped]);
 }
 
 #[test]
@@ -92,14 +78,7 @@ fn server_outlives_the_signal_of_the_terminal() {
     let pid = actor.hears();
     let group = |pid: &str| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        status
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .nth(2)
-            .unwrap()
-            .to_owned()
+        status.rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().to_owned()
     };
     let groups = [group(&pid), group(&actor.id().to_string())];
     actor.finish();
@@ -112,9 +91,7 @@ fn ended_server_leaves_no_zombie() {
     let cluster = place.open();
     let pid = cluster.server_pid().unwrap();
     send(pid, Signal::SIGINT);
-    eventually("the process is collected", || {
-        !std::path::Path::new(&format!("/proc/{pid}")).exists()
-    });
+    eventually("the process is collected", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
     drop(cluster);
 }
 
@@ -122,9 +99,7 @@ fn ended_server_leaves_no_zombie() {
 fn user_killed_while_the_server_starts_leaves_a_usable_cluster() {
     let place = Place::new();
     let mut actor = Actor::start("use", &place.data_dir());
-    eventually("the server is being started", || {
-        place.data_dir().join("postgres/log").exists()
-    });
+    eventually("the server is being started", || place.data_dir().join("postgres/log").exists());
     actor.kill();
     let cluster = place.open();
     assert!(query(&cluster.url(DATABASE), "SELECT 1").is_ok());

@@ -39,9 +39,7 @@ impl Place {
     }
 
     fn with_mode(mode: u32) -> Place {
-        let place = Place {
-            dir: tempfile::Builder::new().prefix("spe-").tempdir().unwrap(),
-        };
+        let place = Place { dir: tempfile::Builder::new().prefix("spe-").tempdir().unwrap() };
         set_mode(place.root(), mode);
         place
     }
@@ -82,11 +80,7 @@ impl Drop for Place {
 
 /// Options of a cluster that is gone with the machine.
 pub(crate) fn quick(data_dir: &Path) -> Options {
-    Options {
-        data_dir: data_dir.to_path_buf(),
-        durable: false,
-        start_timeout: BOUND,
-    }
+    Options { data_dir: data_dir.to_path_buf(), durable: false, start_timeout: BOUND }
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {
@@ -108,10 +102,7 @@ pub(crate) fn send(pid: u32, signal: Signal) {
 pub(crate) fn is_alive(pid: u32) -> bool {
     // A zombie has ended; whoever has to collect it may take its time.
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let is_zombie = status
-        .rsplit(')')
-        .next()
-        .is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    let is_zombie = status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
     !is_zombie && kill(Pid::from_raw(i32::try_from(pid).unwrap()), None) != Err(nix::errno::Errno::ESRCH)
 }
 
@@ -121,16 +112,11 @@ fn works_in(pid: u32, data: &Path) -> bool {
 
 /// The child processes of a server.
 pub(crate) fn children(postmaster: u32) -> Vec<u32> {
-    let pids = Path::new("/proc")
-        .read_dir()
-        .unwrap()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let pids =
+        Path::new("/proc").read_dir().unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let parent = status
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        let parent = status.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
         parent == Some(postmaster)
     })
     .collect()
@@ -138,10 +124,7 @@ pub(crate) fn children(postmaster: u32) -> Vec<u32> {
 
 /// Runs SQL through the socket and answers the first column of the first row.
 pub(crate) fn query(url: &str, sql: &str) -> Result<Option<String>, tokio_postgres::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
         let driver = tokio::spawn(connection);
@@ -184,13 +167,8 @@ impl Actor {
 
     fn spawn(mut command: Command, role: &str, dir: &Path) -> Actor {
         command.args(["--ignored", "--exact", "--nocapture", "roles::role_of_another_process"]);
-        command
-            .env("STATUSPULSE_TEST_ROLE", role)
-            .env("STATUSPULSE_TEST_DIR", dir);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.env("STATUSPULSE_TEST_ROLE", role).env("STATUSPULSE_TEST_DIR", dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Actor { child, lines }
@@ -204,10 +182,7 @@ impl Actor {
     pub(crate) fn hears(&mut self) -> String {
         loop {
             let mut line = String::new();
-            assert!(
-                self.lines.read_line(&mut line).unwrap() > 0,
-                "the other process ended and told nothing"
-            );
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the other process ended and told nothing");
             if let Some(told) = line.trim_end().strip_prefix("@@ ") {
                 return told.to_owned();
             }

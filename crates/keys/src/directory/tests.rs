@@ -18,10 +18,7 @@ fn organization(sequence: i64) -> OrganizationPolicy {
 fn snapshot(sequence: i64, versions: &[i32]) -> KeySnapshot {
     let mut key = key();
     key.sequence = sequence;
-    KeySnapshot {
-        key,
-        versions: versions.iter().map(|number| version(*number)).collect(),
-    }
+    KeySnapshot { key, versions: versions.iter().map(|number| version(*number)).collect() }
 }
 
 fn directory() -> Directory {
@@ -38,13 +35,7 @@ fn digest(number: u8) -> LookupId {
 fn a_key_is_found_by_its_digest_only() {
     let directory = directory();
     directory.apply_key(snapshot(1, &[1]));
-    assert_eq!(
-        [
-            directory.find(&digest(1)).is_some(),
-            directory.find(&digest(2)).is_some()
-        ],
-        [true, false]
-    );
+    assert_eq!([directory.find(&digest(1)).is_some(), directory.find(&digest(2)).is_some()], [true, false]);
 }
 
 #[test]
@@ -64,10 +55,7 @@ fn an_older_change_never_overwrites_a_newer_one() {
     revoked.key.revoked_at = Some(DateTime::UNIX_EPOCH);
     let applied = [directory.apply_key(revoked), directory.apply_key(snapshot(4, &[1]))];
     let held = directory.find(&digest(1)).unwrap().key.key.revoked_at;
-    assert_eq!(
-        (applied, held),
-        ([Applied::Newer, Applied::Stale], Some(DateTime::UNIX_EPOCH))
-    );
+    assert_eq!((applied, held), ([Applied::Newer, Applied::Stale], Some(DateTime::UNIX_EPOCH)));
 }
 
 #[test]
@@ -87,35 +75,20 @@ fn a_digest_that_was_replaced_is_no_longer_found() {
     let mut reindexed = snapshot(2, &[1]);
     reindexed.versions[0].lookup_id = Some(digest(9));
     directory.apply_key(reindexed);
-    assert_eq!(
-        [
-            directory.find(&digest(1)).is_some(),
-            directory.find(&digest(9)).is_some()
-        ],
-        [false, true]
-    );
+    assert_eq!([directory.find(&digest(1)).is_some(), directory.find(&digest(9)).is_some()], [false, true]);
 }
 
 #[test]
 fn a_key_of_an_unknown_organization_waits_for_it() {
-    assert_eq!(
-        Directory::new().apply_key(snapshot(1, &[1])),
-        Applied::UnknownOrganization
-    );
+    assert_eq!(Directory::new().apply_key(snapshot(1, &[1])), Applied::UnknownOrganization);
 }
 
 #[test]
 fn a_change_of_the_organization_reaches_all_of_its_keys() {
     let directory = directory();
     directory.apply_key(snapshot(1, &[1]));
-    let caps = LifespanCaps {
-        production: 30,
-        ..LifespanCaps::default()
-    };
-    directory.apply_organization(OrganizationPolicy {
-        caps,
-        ..organization(2)
-    });
+    let caps = LifespanCaps { production: 30, ..LifespanCaps::default() };
+    directory.apply_organization(OrganizationPolicy { caps, ..organization(2) });
     assert_eq!(directory.find(&digest(1)).unwrap().organization.caps, caps);
 }
 

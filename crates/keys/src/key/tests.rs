@@ -44,19 +44,12 @@ pub(crate) fn version(number: i32) -> KeyVersion {
 }
 
 fn status_on_day(key: &Key, day: i64) -> Status {
-    key.status(
-        &version(1),
-        &LifespanCaps::default(),
-        DateTime::UNIX_EPOCH + Duration::days(day),
-    )
+    key.status(&version(1), &LifespanCaps::default(), DateTime::UNIX_EPOCH + Duration::days(day))
 }
 
 #[test]
 fn a_key_is_expired_from_the_instant_of_its_end() {
-    assert_eq!(
-        [status_on_day(&key(), 89), status_on_day(&key(), 90)],
-        [Status::Active, Status::Expired]
-    );
+    assert_eq!([status_on_day(&key(), 89), status_on_day(&key(), 90)], [Status::Active, Status::Expired]);
 }
 
 #[test]
@@ -65,11 +58,7 @@ fn revoked_wins_over_expired_and_expired_over_disabled() {
     disabled.disabled_at = Some(DateTime::UNIX_EPOCH);
     let mut revoked = disabled.clone();
     revoked.revoked_at = Some(DateTime::UNIX_EPOCH);
-    let statuses = [
-        status_on_day(&disabled, 1),
-        status_on_day(&disabled, 90),
-        status_on_day(&revoked, 90),
-    ];
+    let statuses = [status_on_day(&disabled, 1), status_on_day(&disabled, 90), status_on_day(&revoked, 90)];
     assert_eq!(statuses, [Status::Disabled, Status::Expired, Status::Revoked]);
 }
 
@@ -88,10 +77,7 @@ fn a_slot_without_a_secret_is_never_accepted() {
     let mut slot = version(2);
     slot.state = VersionState::Pending;
     let key = key();
-    assert_eq!(
-        key.grant(&slot, &LifespanCaps::default(), None).revoked_from,
-        Some(DateTime::<Utc>::MIN_UTC)
-    );
+    assert_eq!(key.grant(&slot, &LifespanCaps::default(), None).revoked_from, Some(DateTime::<Utc>::MIN_UTC));
 }
 
 #[test]

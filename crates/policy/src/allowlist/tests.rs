@@ -34,10 +34,7 @@ fn everything_is_accepted_when_any_width_is_allowed() {
 /// spec: policy P23
 #[test]
 fn a_wide_network_is_refused() {
-    assert_eq!(
-        ["10.0.0.0/7", "0.0.0.0/1", "2001:db8::/31", "::ffff:10.0.0.0/103"].map(refused),
-        ["too_wide"; 4]
-    );
+    assert_eq!(["10.0.0.0/7", "0.0.0.0/1", "2001:db8::/31", "::ffff:10.0.0.0/103"].map(refused), ["too_wide"; 4]);
 }
 
 #[test]
@@ -81,10 +78,7 @@ fn fifty_entries_are_accepted() {
 #[test]
 fn fifty_one_entries_are_refused_even_if_they_repeat() {
     let entries = vec!["203.0.113.7"; 51];
-    assert_eq!(
-        Allowlist::parse(&entries, AllowAny::No),
-        Err(AllowlistError::TooMany { given: 51 })
-    );
+    assert_eq!(Allowlist::parse(&entries, AllowAny::No), Err(AllowlistError::TooMany { given: 51 }));
 }
 
 /// spec: policy P27
@@ -99,22 +93,14 @@ fn an_empty_list_is_refused_and_null_is_named() {
 #[test]
 fn every_bad_entry_is_reported_with_its_place() {
     let entries = ["10.0.0.0/8", "10.0.0.1/8", "203.0.113.7", "x", "0.0.0.0/0"];
-    let AllowlistError::Entries(errors) = Allowlist::parse(&entries, AllowAny::No).unwrap_err() else {
-        panic!()
-    };
+    let AllowlistError::Entries(errors) = Allowlist::parse(&entries, AllowAny::No).unwrap_err() else { panic!() };
     let found: Vec<_> = errors.iter().map(|error| (error.index, error.source.code())).collect();
-    assert_eq!(
-        found,
-        [(1, "host_bits_set"), (3, "invalid_cidr"), (4, "allows_everything")]
-    );
+    assert_eq!(found, [(1, "host_bits_set"), (3, "invalid_cidr"), (4, "allows_everything")]);
 }
 
 #[test]
 fn allowing_any_width_does_not_allow_bad_spelling() {
-    assert_eq!(
-        Allowlist::parse(&["10.0.0.1/7"], AllowAny::Yes).unwrap_err().code(),
-        "host_bits_set"
-    );
+    assert_eq!(Allowlist::parse(&["10.0.0.1/7"], AllowAny::Yes).unwrap_err().code(), "host_bits_set");
 }
 
 /// spec: policy P28
@@ -126,10 +112,7 @@ fn a_mapped_client_is_on_the_list_of_its_ipv4_network() {
 #[test]
 fn a_list_of_no_network_contains_nothing() {
     let empty = Allowlist::from_cidrs(Vec::new());
-    assert_eq!(
-        [ip("10.0.0.1"), ip("::1"), ip("0.0.0.0")].map(|ip| empty.contains(ip)),
-        [false; 3]
-    );
+    assert_eq!([ip("10.0.0.1"), ip("::1"), ip("0.0.0.0")].map(|ip| empty.contains(ip)), [false; 3]);
 }
 
 #[test]
@@ -139,15 +122,8 @@ fn all_of_ipv6_does_not_let_ipv4_in() {
 
 #[test]
 fn overlapping_and_adjacent_networks_are_one_range() {
-    let compiled = list(&[
-        "10.0.0.0/9",
-        "10.128.0.0/9",
-        "10.1.0.0/16",
-        "255.0.0.0/8",
-        "255.255.0.0/16",
-        "::/1",
-        "8000::/1",
-    ]);
+    let compiled =
+        list(&["10.0.0.0/9", "10.128.0.0/9", "10.1.0.0/16", "255.0.0.0/8", "255.255.0.0/16", "::/1", "8000::/1"]);
     assert_eq!(compiled.ranges.counts(), (2, 1));
 }
 
@@ -167,27 +143,21 @@ fn naive(entries: &[(bool, u128, u8)], v4: bool, address: u128) -> bool {
 }
 
 fn address(v4: bool, bits: u128) -> IpAddr {
-    if v4 {
-        IpAddr::V4((bits as u32).into())
-    } else {
-        IpAddr::V6(bits.into())
-    }
+    if v4 { IpAddr::V4((bits as u32).into()) } else { IpAddr::V6(bits.into()) }
 }
 
 /// Networks and addresses that lie close together, so that they overlap, touch and just miss.
 fn close_by() -> impl Strategy<Value = (bool, u128)> {
-    (
-        any::<bool>(),
-        prop_oneof![0_u128..64, any::<u128>(), (0_u128..64).prop_map(|n| u128::MAX - n)],
-    )
-        .prop_map(|(v4, bits)| {
+    (any::<bool>(), prop_oneof![0_u128..64, any::<u128>(), (0_u128..64).prop_map(|n| u128::MAX - n)]).prop_map(
+        |(v4, bits)| {
             // Outside of the mapped range, whose members are of the other family.
             if v4 {
                 (true, bits & 0xffff_ffff)
             } else {
                 (false, if bits >> 32 == 0xffff { bits | 1 << 127 } else { bits })
             }
-        })
+        },
+    )
 }
 
 proptest! {

@@ -75,9 +75,7 @@ pub(super) fn from_toml(text: &str) -> Result<Catalog, CatalogError> {
         catalog.retired = catalog.retired.with(scope_bit(bit, || "`retired`".to_owned())?);
     }
     if file.resources.is_empty() {
-        return Err(CatalogError::NoScopes {
-            what: "the file".to_owned(),
-        });
+        return Err(CatalogError::NoScopes { what: "the file".to_owned() });
     }
     for resource in file.resources {
         add_resource(&mut catalog, resource)?;
@@ -95,36 +93,21 @@ pub(super) fn from_toml(text: &str) -> Result<Catalog, CatalogError> {
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> CatalogError {
-    let line = error
-        .span()
-        .and_then(|span| text.get(..span.start))
-        .map_or(0, |before| before.matches('\n').count() + 1);
-    CatalogError::Syntax {
-        line,
-        message: error.message().replace(['\n', '\r'], " "),
-    }
+    let line =
+        error.span().and_then(|span| text.get(..span.start)).map_or(0, |before| before.matches('\n').count() + 1);
+    CatalogError::Syntax { line, message: error.message().replace(['\n', '\r'], " ") }
 }
 
 fn add_resource(catalog: &mut Catalog, given: FileResource) -> Result<(), CatalogError> {
-    let FileResource {
-        name,
-        description,
-        scopes,
-    } = given;
+    let FileResource { name, description, scopes } = given;
     check_name("resource", &name)?;
     if catalog.resources.iter().any(|known| known.name == name) {
         return Err(CatalogError::Duplicate { kind: "resource", name });
     }
     if scopes.is_empty() {
-        return Err(CatalogError::NoScopes {
-            what: format!("resource `{name}`"),
-        });
+        return Err(CatalogError::NoScopes { what: format!("resource `{name}`") });
     }
-    let mut resource = Resource {
-        name,
-        description,
-        scopes: Vec::new(),
-    };
+    let mut resource = Resource { name, description, scopes: Vec::new() };
     for scope in scopes {
         let scope = add_scope(catalog, &resource, scope)?;
         resource.scopes.push(scope);
@@ -144,11 +127,7 @@ fn add_scope(catalog: &mut Catalog, resource: &Resource, given: FileScope) -> Re
         return Err(CatalogError::BitRetired { name, bit: bit.index() });
     }
     if let Some((other, _)) = catalog.by_name.iter().find(|(_, taken)| *taken == bit) {
-        return Err(CatalogError::BitTaken {
-            name,
-            other: other.to_string(),
-            bit: bit.index(),
-        });
+        return Err(CatalogError::BitTaken { name, other: other.to_string(), bit: bit.index() });
     }
     catalog.by_name.insert(place, (name.as_str().into(), bit));
     catalog.all = catalog.all.with(bit);
@@ -182,38 +161,22 @@ fn add_preset(catalog: &mut Catalog, given: FilePreset) -> Result<(), CatalogErr
         set = set.with(bit);
     }
     if set.is_empty() {
-        return Err(CatalogError::NoScopes {
-            what: format!("preset `{name}`"),
-        });
+        return Err(CatalogError::NoScopes { what: format!("preset `{name}`") });
     }
-    catalog.presets.push(Preset {
-        name,
-        title,
-        scopes: set,
-    });
+    catalog.presets.push(Preset { name, title, scopes: set });
     Ok(())
 }
 
 fn add_rule(catalog: &mut Catalog, rule: &FileRule) -> Result<(), CatalogError> {
-    let problem = |problem: String| CatalogError::Rule {
-        rule: rule_text(&rule.methods, &rule.path),
-        problem,
-    };
+    let problem = |problem: String| CatalogError::Rule { rule: rule_text(&rule.methods, &rule.path), problem };
     let access = match (&rule.scope, rule.public) {
         (None, Some(true)) => Access::Public,
         (Some(name), None | Some(false)) => match (catalog.scope(name), ScopeName::parse(name)) {
-            (Some(bit), _) => Access::Scope {
-                bit,
-                name: name.as_str().into(),
-            },
+            (Some(bit), _) => Access::Scope { bit, name: name.as_str().into() },
             // It refuses everybody, which is how a path is closed while its scope does not exist yet.
-            (None, Some(_)) => Access::Unknown {
-                name: name.as_str().into(),
-            },
+            (None, Some(_)) => Access::Unknown { name: name.as_str().into() },
             (None, None) => {
-                return Err(problem(
-                    "names a scope that is not of the form `resource:action`".to_owned(),
-                ));
+                return Err(problem("names a scope that is not of the form `resource:action`".to_owned()));
             }
         },
         (Some(_), Some(true)) => return Err(problem("has a scope and is public; choose one".to_owned())),
@@ -223,21 +186,11 @@ fn add_rule(catalog: &mut Catalog, rule: &FileRule) -> Result<(), CatalogError> 
 }
 
 fn check_name(kind: &'static str, name: &str) -> Result<(), CatalogError> {
-    if is_name(name) {
-        Ok(())
-    } else {
-        Err(CatalogError::Name {
-            kind,
-            name: name.to_owned(),
-        })
-    }
+    if is_name(name) { Ok(()) } else { Err(CatalogError::Name { kind, name: name.to_owned() }) }
 }
 
 fn scope_bit(bit: u64, of: impl Fn() -> String) -> Result<ScopeBit, CatalogError> {
-    u8::try_from(bit)
-        .ok()
-        .and_then(ScopeBit::new)
-        .ok_or_else(|| CatalogError::BitRange { of: of(), bit })
+    u8::try_from(bit).ok().and_then(ScopeBit::new).ok_or_else(|| CatalogError::BitRange { of: of(), bit })
 }
 
 /// RFC 3986 §4.3: a scheme and something behind it, no fragment. Only what the comparison of audiences needs.
@@ -246,12 +199,8 @@ fn is_absolute_uri(text: &str) -> bool {
         return false;
     };
     let scheme_ok = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
     let host_ok = !matches!(scheme, "http" | "https")
-        || rest
-            .strip_prefix("//")
-            .is_some_and(|rest| !matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')));
+        || rest.strip_prefix("//").is_some_and(|rest| !matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')));
     scheme_ok && host_ok && !rest.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }

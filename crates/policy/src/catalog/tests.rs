@@ -63,10 +63,7 @@ const NAMES: [&str; 17] = [
 #[test]
 fn the_bits_of_the_builtin_scopes_never_change() {
     let catalog = builtin();
-    let found: Vec<_> = NAMES
-        .iter()
-        .map(|name| catalog.scope(name).map(ScopeBit::index))
-        .collect();
+    let found: Vec<_> = NAMES.iter().map(|name| catalog.scope(name).map(ScopeBit::index)).collect();
     assert_eq!(found, (0..17).map(Some).collect::<Vec<_>>());
 }
 
@@ -78,11 +75,8 @@ fn the_builtin_catalog_has_the_seventeen_scopes_and_no_other() {
 #[test]
 fn presets_are_expanded_to_their_scopes() {
     let catalog = builtin();
-    let scopes: Vec<_> = catalog
-        .presets()
-        .iter()
-        .map(|preset| (preset.name.as_str(), catalog.names(preset.scopes).join(" ")))
-        .collect();
+    let scopes: Vec<_> =
+        catalog.presets().iter().map(|preset| (preset.name.as_str(), catalog.names(preset.scopes).join(" "))).collect();
     let read_only = "monitoring:read checks:read incidents:read routes:read metrics:read metrics:export alerts:read webhooks:read \
                      keys:read apps:read audit:read";
     assert_eq!(
@@ -106,10 +100,7 @@ fn a_preset_is_found_by_its_exact_name() {
 #[test]
 fn the_read_only_scopes_are_every_read_and_the_export() {
     let catalog = builtin();
-    assert_eq!(
-        Some(catalog.read_only()),
-        catalog.preset("read-only").map(|preset| preset.scopes)
-    );
+    assert_eq!(Some(catalog.read_only()), catalog.preset("read-only").map(|preset| preset.scopes));
 }
 
 #[test]
@@ -117,13 +108,7 @@ fn the_management_scopes_are_those_about_this_service() {
     let catalog = builtin();
     assert_eq!(
         catalog.names(catalog.management()),
-        [
-            "alerts:read",
-            "keys:read",
-            "apps:read",
-            "audit:read",
-            "credentials:verify"
-        ]
+        ["alerts:read", "keys:read", "apps:read", "audit:read", "credentials:verify"]
     );
 }
 
@@ -140,27 +125,15 @@ fn the_analytics_mask_is_the_read_only_scopes() {
 #[test]
 fn an_unknown_scope_is_refused_with_its_name_and_place() {
     let names = ["checks:read", "checks:delete"];
-    assert_eq!(
-        builtin().parse_scopes(names),
-        Err(ScopeError::Unknown {
-            index: 1,
-            name: "checks:delete".to_owned()
-        })
-    );
+    assert_eq!(builtin().parse_scopes(names), Err(ScopeError::Unknown { index: 1, name: "checks:delete".to_owned() }));
 }
 
 /// spec: policy P3
 #[test]
 fn names_are_compared_exactly() {
     let catalog = builtin();
-    let names = [
-        " incidents:write",
-        "Incidents:write",
-        "incidents:write ",
-        "incidents:write checks:read",
-        "incidents",
-        "",
-    ];
+    let names =
+        [" incidents:write", "Incidents:write", "incidents:write ", "incidents:write checks:read", "incidents", ""];
     assert_eq!(names.map(|name| catalog.parse_scopes([name]).is_err()), [true; 6]);
 }
 
@@ -199,10 +172,7 @@ fn an_empty_list_of_scopes_is_refused() {
 fn writing_is_outside_of_what_analytics_allows() {
     let catalog = builtin();
     let asked = catalog.parse_scopes(["checks:read", "incidents:write"]).unwrap();
-    assert_eq!(
-        catalog.names(asked.difference(catalog.mask(Environment::Analytics))),
-        ["incidents:write"]
-    );
+    assert_eq!(catalog.names(asked.difference(catalog.mask(Environment::Analytics))), ["incidents:write"]);
 }
 
 /// spec: policy P8
@@ -215,12 +185,7 @@ fn the_pagerduty_preset_is_not_within_what_analytics_allows() {
 
 #[test]
 fn repeated_names_collapse() {
-    assert_eq!(
-        builtin()
-            .parse_scopes(vec!["checks:read".to_owned(); 3])
-            .map(ScopeSet::len),
-        Ok(1)
-    );
+    assert_eq!(builtin().parse_scopes(vec!["checks:read".to_owned(); 3]).map(ScopeSet::len), Ok(1));
 }
 
 /// spec: policy P13
@@ -233,12 +198,7 @@ fn head_needs_what_get_needs() {
 #[test]
 fn harmless_spellings_of_a_path_need_the_same() {
     let catalog = builtin();
-    let paths = [
-        "/api/v1/checks/",
-        "/api/v1/%63hecks",
-        "/api/v1/checks?x=/../",
-        "/api/v1/checks/7/results",
-    ];
+    let paths = ["/api/v1/checks/", "/api/v1/%63hecks", "/api/v1/checks?x=/../", "/api/v1/checks/7/results"];
     assert_eq!(paths.map(|path| needs(&catalog, "GET", path)), [Some("checks:read"); 4]);
 }
 
@@ -252,10 +212,7 @@ fn ambiguous_paths_are_refused_as_not_canonical() {
         "/api/v1/checks/%2e%2e/incidents",
         "/api/v1/checks%2f..%2fincidents",
     ];
-    assert_eq!(
-        paths.map(|path| refusal(&catalog, "GET", path)),
-        [Some(RefusedRoute::PathNotCanonical); 4]
-    );
+    assert_eq!(paths.map(|path| refusal(&catalog, "GET", path)), [Some(RefusedRoute::PathNotCanonical); 4]);
 }
 
 /// spec: policy P16
@@ -263,19 +220,9 @@ fn ambiguous_paths_are_refused_as_not_canonical() {
 fn exporting_metrics_needs_the_export_scope() {
     let catalog = builtin();
     assert_eq!(
-        [
-            "/api/v1/metrics/export",
-            "/api/v1/metrics/export/",
-            "/api/v1/metrics/exports",
-            "/api/v1/metrics/export/x"
-        ]
-        .map(|path| needs(&catalog, "GET", path)),
-        [
-            Some("metrics:export"),
-            Some("metrics:export"),
-            Some("metrics:read"),
-            Some("metrics:read")
-        ]
+        ["/api/v1/metrics/export", "/api/v1/metrics/export/", "/api/v1/metrics/exports", "/api/v1/metrics/export/x"]
+            .map(|path| needs(&catalog, "GET", path)),
+        [Some("metrics:export"), Some("metrics:export"), Some("metrics:read"), Some("metrics:read")]
     );
 }
 
@@ -283,28 +230,15 @@ fn exporting_metrics_needs_the_export_scope() {
 #[test]
 fn a_path_under_no_rule_is_refused() {
     let catalog = builtin();
-    let paths = [
-        "/api/v2/checks",
-        "/",
-        "/API/v1/checks",
-        "/api/v1",
-        "/api/v1/unknown",
-        "/v1/checks",
-    ];
-    assert_eq!(
-        paths.map(|path| refusal(&catalog, "GET", path)),
-        [Some(RefusedRoute::NoRule); 6]
-    );
+    let paths = ["/api/v2/checks", "/", "/API/v1/checks", "/api/v1", "/api/v1/unknown", "/v1/checks"];
+    assert_eq!(paths.map(|path| refusal(&catalog, "GET", path)), [Some(RefusedRoute::NoRule); 6]);
 }
 
 #[test]
 fn every_other_method_needs_write() {
     let catalog = builtin();
     let methods = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "PROPFIND", ""];
-    assert_eq!(
-        methods.map(|method| needs(&catalog, method, "/api/v1/incidents/7")),
-        [Some("incidents:write"); 8]
-    );
+    assert_eq!(methods.map(|method| needs(&catalog, method, "/api/v1/incidents/7")), [Some("incidents:write"); 8]);
 }
 
 #[test]
@@ -321,22 +255,14 @@ fn a_rule_whose_scope_does_not_exist_refuses_everybody_and_names_it() {
 
 #[test]
 fn the_route_is_the_pattern_and_never_the_path() {
-    assert_eq!(
-        builtin().requirement("GET", "/api/v1/checks/4711").route(),
-        Some("/api/v1/checks/**")
-    );
+    assert_eq!(builtin().requirement("GET", "/api/v1/checks/4711").route(), Some("/api/v1/checks/**"));
 }
 
 #[test]
 fn a_scope_is_required_outright() {
     let catalog = builtin();
-    let required = catalog
-        .requirement_for_scope("credentials:verify")
-        .with_route("/v1/verify");
-    assert_eq!(
-        (required.required_scope(), required.route()),
-        (Some("credentials:verify"), Some("/v1/verify"))
-    );
+    let required = catalog.requirement_for_scope("credentials:verify").with_route("/v1/verify");
+    assert_eq!((required.required_scope(), required.route()), (Some("credentials:verify"), Some("/v1/verify")));
 }
 
 #[test]
@@ -348,21 +274,14 @@ fn a_scope_named_outright_has_no_route() {
 fn an_unknown_scope_named_outright_refuses_everybody_and_is_not_repeated() {
     assert_eq!(
         builtin().requirement_for_scope("checks:*\"\r\n"),
-        Requirement::Refused {
-            reason: RefusedRoute::UnknownScope,
-            route: None,
-            name: None
-        }
+        Requirement::Refused { reason: RefusedRoute::UnknownScope, route: None, name: None }
     );
 }
 
 #[test]
 fn a_public_rule_needs_no_scope() {
     let catalog = small("[[rules]]\nmethods = [\"GET\"]\npath = \"/status\"\npublic = true").unwrap();
-    assert_eq!(
-        catalog.requirement("GET", "/status"),
-        Requirement::Public { route: "/status" }
-    );
+    assert_eq!(catalog.requirement("GET", "/status"), Requirement::Public { route: "/status" });
 }
 
 /// spec: policy P2
@@ -446,21 +365,13 @@ fn files_of_another_shape_are_refused_in_one_line() {
         &resource_with("action = \"read\", bit = 7, readonly = true"),
     ];
     let texts = more.map(problem);
-    assert!(
-        texts
-            .iter()
-            .all(|text| text.starts_with("catalog") && !text.contains('\n')),
-        "{texts:#?}"
-    );
+    assert!(texts.iter().all(|text| text.starts_with("catalog") && !text.contains('\n')), "{texts:#?}");
 }
 
 #[test]
 fn a_syntax_error_says_its_line() {
     assert!(
-        Catalog::from_toml("retired = []\n\nresources = 7\n")
-            .unwrap_err()
-            .to_string()
-            .starts_with("catalog, line 3: ")
+        Catalog::from_toml("retired = []\n\nresources = 7\n").unwrap_err().to_string().starts_with("catalog, line 3: ")
     );
 }
 
@@ -506,27 +417,17 @@ fn a_catalog_that_gives_a_bit_to_another_scope_may_not_follow() {
     let text = Catalog::BUILTIN_TOML.replace("action = \"verify\"", "action = \"judge\"");
     assert_eq!(
         Catalog::from_toml(&text).unwrap().check_follows(&builtin()),
-        Err(CatalogError::BitMoved {
-            name: "credentials:verify".to_owned(),
-            bit: 16
-        })
+        Err(CatalogError::BitMoved { name: "credentials:verify".to_owned(), bit: 16 })
     );
 }
 
 #[test]
 fn a_catalog_that_takes_a_retired_bit_may_not_follow() {
     let text = Catalog::BUILTIN_TOML.replace("retired = []", "retired = [17]");
-    let later = Catalog::BUILTIN_TOML
-        .replace("bit = 16", "bit = 17")
-        .replace("retired = []", "retired = [16]");
+    let later = Catalog::BUILTIN_TOML.replace("bit = 16", "bit = 17").replace("retired = []", "retired = [16]");
     assert_eq!(
-        Catalog::from_toml(&later)
-            .unwrap()
-            .check_follows(&Catalog::from_toml(&text).unwrap()),
-        Err(CatalogError::BitRetired {
-            name: "credentials:verify".to_owned(),
-            bit: 17
-        })
+        Catalog::from_toml(&later).unwrap().check_follows(&Catalog::from_toml(&text).unwrap()),
+        Err(CatalogError::BitRetired { name: "credentials:verify".to_owned(), bit: 17 })
     );
 }
 

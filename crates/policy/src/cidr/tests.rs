@@ -25,22 +25,13 @@ fn set_host_bits_are_refused_with_the_network_in_the_text() {
 
 #[test]
 fn set_host_bits_have_a_code_of_their_own() {
-    assert_eq!(
-        ["10.0.0.1/8", "2001:db8::1/64", "::ffff:10.0.0.1/104"].map(refused),
-        ["host_bits_set"; 3]
-    );
+    assert_eq!(["10.0.0.1/8", "2001:db8::1/64", "::ffff:10.0.0.1/104"].map(refused), ["host_bits_set"; 3]);
 }
 
 /// spec: policy P19
 #[test]
 fn spellings_that_readers_disagree_about_are_refused() {
-    let entries = [
-        "010.0.0.1/32",
-        "10.0.0.0/08",
-        "10.0.0.0/33",
-        "10.0.0.0/255.0.0.0",
-        " 10.0.0.0/8",
-    ];
+    let entries = ["010.0.0.1/32", "10.0.0.0/08", "10.0.0.0/33", "10.0.0.0/255.0.0.0", " 10.0.0.0/8"];
     assert_eq!(entries.map(refused), ["invalid_cidr"; 5]);
 }
 
@@ -85,10 +76,7 @@ fn whatever_is_not_an_address_and_a_length_is_refused() {
 /// spec: policy P20
 #[test]
 fn a_bare_address_is_a_network_of_one() {
-    assert_eq!(
-        ["203.0.113.7", "2001:DB8::1"].map(parsed),
-        ["203.0.113.7/32", "2001:db8::1/128"]
-    );
+    assert_eq!(["203.0.113.7", "2001:DB8::1"].map(parsed), ["203.0.113.7/32", "2001:db8::1/128"]);
 }
 
 /// spec: policy P21
@@ -102,10 +90,7 @@ fn a_mapped_network_is_the_ipv4_network() {
 
 #[test]
 fn a_mapped_network_wider_than_the_mapped_range_is_refused() {
-    assert_eq!(
-        ["::ffff:0:0/95", "::ffff:10.0.0.0/8", "::ffff:0.0.0.0/0"].map(refused),
-        ["mapped_too_wide"; 3]
-    );
+    assert_eq!(["::ffff:0:0/95", "::ffff:10.0.0.0/8", "::ffff:0.0.0.0/0"].map(refused), ["mapped_too_wide"; 3]);
 }
 
 #[test]
@@ -132,10 +117,7 @@ fn a_mapped_client_is_in_the_ipv4_network() {
 #[test]
 fn all_of_ipv6_does_not_contain_ipv4() {
     let everything = Cidr::parse("::/0").unwrap();
-    assert_eq!(
-        [ip("10.1.2.3"), ip("::ffff:10.1.2.3")].map(|ip| everything.contains(ip)),
-        [false; 2]
-    );
+    assert_eq!([ip("10.1.2.3"), ip("::ffff:10.1.2.3")].map(|ip| everything.contains(ip)), [false; 2]);
 }
 
 #[test]
@@ -152,26 +134,13 @@ fn networks_within_private_ranges_are_private() {
         "fd00::/8",
         "fe80::1",
     ];
-    assert_eq!(
-        entries.map(|entry| Cidr::parse(entry).unwrap().is_private()),
-        [true; 10]
-    );
+    assert_eq!(entries.map(|entry| Cidr::parse(entry).unwrap().is_private()), [true; 10]);
 }
 
 #[test]
 fn networks_that_reach_beyond_private_ranges_are_not_private() {
-    let entries = [
-        "10.0.0.0/7",
-        "172.0.0.0/8",
-        "203.0.113.0/24",
-        "100.0.0.0/9",
-        "2001:db8::/32",
-        "::/0",
-    ];
-    assert_eq!(
-        entries.map(|entry| Cidr::parse(entry).unwrap().is_private()),
-        [false; 6]
-    );
+    let entries = ["10.0.0.0/7", "172.0.0.0/8", "203.0.113.0/24", "100.0.0.0/9", "2001:db8::/32", "::/0"];
+    assert_eq!(entries.map(|entry| Cidr::parse(entry).unwrap().is_private()), [false; 6]);
 }
 
 #[test]
@@ -191,9 +160,7 @@ fn a_database_value_with_host_bits_is_refused() {
 #[test]
 fn an_enclosing_network_is_cut_to_its_length() {
     assert_eq!(
-        Cidr::enclosing(ip("::ffff:203.0.113.7"), 24)
-            .map(|cidr| cidr.to_string())
-            .as_deref(),
+        Cidr::enclosing(ip("::ffff:203.0.113.7"), 24).map(|cidr| cidr.to_string()).as_deref(),
         Some("203.0.113.0/24")
     );
 }

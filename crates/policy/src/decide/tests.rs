@@ -36,31 +36,19 @@ fn grant(catalog: &Catalog, scopes: &[&str]) -> Grant<'static> {
 }
 
 fn request<'c>(catalog: &'c Catalog, method: &str, path: &str) -> Request<'c> {
-    Request {
-        client: client("203.0.113.7"),
-        served: Served::Any,
-        requirement: catalog.requirement(method, path),
-    }
+    Request { client: client("203.0.113.7"), served: Served::Any, requirement: catalog.requirement(method, path) }
 }
 
 /// The verdict on a call to this endpoint by a credential with these scopes, and nothing else against it.
 fn verdict(scopes: &[&str], method: &str, path: &str) -> Code {
     let catalog = catalog();
-    decide(
-        &grant(&catalog, scopes),
-        &request(&catalog, method, path),
-        &catalog,
-        at(1),
-    )
-    .map_or_else(|denial| denial.code, |()| Code::Allowed)
+    decide(&grant(&catalog, scopes), &request(&catalog, method, path), &catalog, at(1))
+        .map_or_else(|denial| denial.code, |()| Code::Allowed)
 }
 
 fn served_alone(key: Environment, served: Environment) -> Result<(), Code> {
     let catalog = catalog();
-    let grant = Grant {
-        environment: key,
-        ..grant(&catalog, &["checks:read"])
-    };
+    let grant = Grant { environment: key, ..grant(&catalog, &["checks:read"]) };
     let request = Request {
         served: Served::Only(EnvironmentSet::EMPTY.with(served)),
         ..request(&catalog, "GET", "/api/v1/checks")
@@ -73,12 +61,7 @@ fn served_alone(key: Environment, served: Environment) -> Result<(), Code> {
 fn a_scope_of_another_endpoint_does_not_help() {
     let catalog = catalog();
     assert_eq!(
-        decide(
-            &grant(&catalog, &["routes:read"]),
-            &request(&catalog, "POST", "/api/v1/incidents"),
-            &catalog,
-            at(1)
-        ),
+        decide(&grant(&catalog, &["routes:read"]), &request(&catalog, "POST", "/api/v1/incidents"), &catalog, at(1)),
         Err(Denial {
             code: Code::InsufficientScope,
             required_scope: Some("incidents:write"),
@@ -89,20 +72,15 @@ fn a_scope_of_another_endpoint_does_not_help() {
 
 #[test]
 fn writing_does_not_include_reading() {
-    assert_eq!(
-        verdict(&["incidents:write"], "GET", "/api/v1/incidents"),
-        Code::InsufficientScope
-    );
+    assert_eq!(verdict(&["incidents:write"], "GET", "/api/v1/incidents"), Code::InsufficientScope);
 }
 
 /// spec: policy P6
 #[test]
 fn a_credential_without_scopes_is_refused_everywhere() {
     let catalog = catalog();
-    let public = Request {
-        requirement: Requirement::Public { route: "/v1/keys/self" },
-        ..request(&catalog, "GET", "/")
-    };
+    let public =
+        Request { requirement: Requirement::Public { route: "/v1/keys/self" }, ..request(&catalog, "GET", "/") };
     let calls = [request(&catalog, "GET", "/api/v1/checks"), public];
     assert_eq!(
         calls.map(|call| decide(&grant(&catalog, &[]), &call, &catalog, at(1)).map_err(|denial| denial.code)),
@@ -114,10 +92,8 @@ fn a_credential_without_scopes_is_refused_everywhere() {
 #[test]
 fn an_analytics_credential_with_a_forced_scope_gains_nothing() {
     let catalog = catalog();
-    let grant = Grant {
-        environment: Environment::Analytics,
-        ..grant(&catalog, &["incidents:write", "incidents:read"])
-    };
+    let grant =
+        Grant { environment: Environment::Analytics, ..grant(&catalog, &["incidents:write", "incidents:read"]) };
     let calls = ["GET", "POST"].map(|method| request(&catalog, method, "/api/v1/incidents"));
     assert_eq!(
         calls.map(|call| decide(&grant, &call, &catalog, at(1)).map_err(|denial| denial.code)),
@@ -128,18 +104,9 @@ fn an_analytics_credential_with_a_forced_scope_gains_nothing() {
 #[test]
 fn a_bit_that_the_catalog_does_not_know_allows_nothing() {
     let catalog = catalog();
-    let grant = Grant {
-        scopes: ScopeSet::from_bits(1 << 63),
-        ..grant(&catalog, &[])
-    };
-    let public = Request {
-        requirement: Requirement::Public { route: "/" },
-        ..request(&catalog, "GET", "/")
-    };
-    assert_eq!(
-        decide(&grant, &public, &catalog, at(1)).map_err(|denial| denial.reason),
-        Err(Reason::NoScopes)
-    );
+    let grant = Grant { scopes: ScopeSet::from_bits(1 << 63), ..grant(&catalog, &[]) };
+    let public = Request { requirement: Requirement::Public { route: "/" }, ..request(&catalog, "GET", "/") };
+    assert_eq!(decide(&grant, &public, &catalog, at(1)).map_err(|denial| denial.reason), Err(Reason::NoScopes));
 }
 
 /// spec: policy P9
@@ -157,18 +124,12 @@ fn a_key_of_another_environment_is_not_served() {
 /// spec: policy P10
 #[test]
 fn an_analytics_key_is_not_served_with_production() {
-    assert_eq!(
-        served_alone(Environment::Analytics, Environment::Production),
-        Err(Code::EnvironmentMismatch)
-    );
+    assert_eq!(served_alone(Environment::Analytics, Environment::Production), Err(Code::EnvironmentMismatch));
 }
 
 #[test]
 fn a_key_of_the_served_environment_passes() {
-    assert_eq!(
-        Environment::ALL.map(|environment| served_alone(environment, environment)),
-        [Ok(()); 3]
-    );
+    assert_eq!(Environment::ALL.map(|environment| served_alone(environment, environment)), [Ok(()); 3]);
 }
 
 /// spec: policy P13
@@ -181,20 +142,14 @@ fn head_is_allowed_where_get_is() {
 #[test]
 fn harmless_spellings_of_a_path_are_allowed() {
     let paths = ["/api/v1/checks/", "/api/v1/%63hecks", "/api/v1/checks?x=/../"];
-    assert_eq!(
-        paths.map(|path| verdict(&["checks:read"], "GET", path)),
-        [Code::Allowed; 3]
-    );
+    assert_eq!(paths.map(|path| verdict(&["checks:read"], "GET", path)), [Code::Allowed; 3]);
 }
 
 /// spec: policy P15
 #[test]
 fn ambiguous_paths_are_refused_to_every_scope() {
     let catalog = catalog();
-    let grant = Grant {
-        scopes: catalog.all(),
-        ..grant(&catalog, &[])
-    };
+    let grant = Grant { scopes: catalog.all(), ..grant(&catalog, &[]) };
     let paths = [
         "/api/v1//checks",
         "/api/v1/checks/../incidents",
@@ -213,10 +168,7 @@ fn ambiguous_paths_are_refused_to_every_scope() {
 fn exporting_metrics_is_for_the_export_scope_alone() {
     let path = "/api/v1/metrics/export";
     assert_eq!(
-        [
-            verdict(&["metrics:read"], "GET", path),
-            verdict(&["metrics:export"], "GET", path)
-        ],
+        [verdict(&["metrics:read"], "GET", path), verdict(&["metrics:export"], "GET", path)],
         [Code::InsufficientScope, Code::Allowed]
     );
 }
@@ -225,10 +177,7 @@ fn exporting_metrics_is_for_the_export_scope_alone() {
 #[test]
 fn a_path_under_no_rule_is_refused_to_every_scope() {
     let catalog = catalog();
-    let grant = Grant {
-        scopes: catalog.all(),
-        ..grant(&catalog, &[])
-    };
+    let grant = Grant { scopes: catalog.all(), ..grant(&catalog, &[]) };
     assert_eq!(
         ["/api/v2/checks", "/"].map(|path| decide(&grant, &request(&catalog, "GET", path), &catalog, at(1))
             .map_err(|denial| denial.reason.as_str())),
@@ -239,10 +188,7 @@ fn a_path_under_no_rule_is_refused_to_every_scope() {
 #[test]
 fn a_rule_whose_scope_does_not_exist_refuses_every_scope() {
     let catalog = catalog();
-    let grant = Grant {
-        scopes: ScopeSet::from_bits(u64::MAX),
-        ..grant(&catalog, &[])
-    };
+    let grant = Grant { scopes: ScopeSet::from_bits(u64::MAX), ..grant(&catalog, &[]) };
     assert_eq!(
         decide(&grant, &request(&catalog, "POST", "/api/v1/metrics"), &catalog, at(1)),
         Err(Denial {
@@ -257,14 +203,8 @@ fn a_rule_whose_scope_does_not_exist_refuses_every_scope() {
 #[test]
 fn a_mapped_client_passes_the_list_of_its_ipv4_network() {
     let (catalog, list) = (catalog(), list("10.0.0.0/8"));
-    let grant = Grant {
-        allowlist: Some(&list),
-        ..grant(&catalog, &["checks:read"])
-    };
-    let request = Request {
-        client: client("::ffff:10.1.2.3"),
-        ..request(&catalog, "GET", "/api/v1/checks")
-    };
+    let grant = Grant { allowlist: Some(&list), ..grant(&catalog, &["checks:read"]) };
+    let request = Request { client: client("::ffff:10.1.2.3"), ..request(&catalog, "GET", "/api/v1/checks") };
     assert_eq!(decide(&grant, &request, &catalog, at(1)), Ok(()));
 }
 
@@ -272,31 +212,16 @@ fn a_mapped_client_passes_the_list_of_its_ipv4_network() {
 #[test]
 fn an_unknown_address_is_refused_by_a_list() {
     let (catalog, list) = (catalog(), list("10.0.0.0/8"));
-    let grant = Grant {
-        allowlist: Some(&list),
-        ..grant(&catalog, &["checks:read"])
-    };
-    let request = Request {
-        client: ClientAddress::Unknown,
-        ..request(&catalog, "GET", "/api/v1/checks")
-    };
-    assert_eq!(
-        decide(&grant, &request, &catalog, at(1)).map_err(|denial| denial.code),
-        Err(Code::IpNotAllowed)
-    );
+    let grant = Grant { allowlist: Some(&list), ..grant(&catalog, &["checks:read"]) };
+    let request = Request { client: ClientAddress::Unknown, ..request(&catalog, "GET", "/api/v1/checks") };
+    assert_eq!(decide(&grant, &request, &catalog, at(1)).map_err(|denial| denial.code), Err(Code::IpNotAllowed));
 }
 
 #[test]
 fn an_unknown_address_is_judged_on_without_a_list() {
     let catalog = catalog();
-    let request = Request {
-        client: ClientAddress::Unknown,
-        ..request(&catalog, "GET", "/api/v1/checks")
-    };
-    assert_eq!(
-        decide(&grant(&catalog, &["checks:read"]), &request, &catalog, at(1)),
-        Ok(())
-    );
+    let request = Request { client: ClientAddress::Unknown, ..request(&catalog, "GET", "/api/v1/checks") };
+    assert_eq!(decide(&grant(&catalog, &["checks:read"]), &request, &catalog, at(1)), Ok(()));
 }
 
 #[test]
@@ -312,12 +237,7 @@ fn both_lists_must_allow_and_the_refusing_one_is_told() {
         decide(&grant, &request, &catalog, at(1)).map_err(|denial| (denial.reason.list(), denial.reason.as_str()))
     };
     assert_eq!(
-        [
-            verdict(&holds, &holds),
-            verdict(&lacks, &holds),
-            verdict(&holds, &lacks),
-            verdict(&lacks, &lacks)
-        ],
+        [verdict(&holds, &holds), verdict(&lacks, &holds), verdict(&holds, &lacks), verdict(&lacks, &lacks)],
         [
             Ok(()),
             Err((Some("key"), "ip_not_allowed")),
@@ -330,44 +250,23 @@ fn both_lists_must_allow_and_the_refusing_one_is_told() {
 #[test]
 fn an_empty_list_refuses_every_address() {
     let (catalog, nothing) = (catalog(), Allowlist::from_cidrs(Vec::new()));
-    let grant = Grant {
-        allowlist: Some(&nothing),
-        ..grant(&catalog, &["checks:read"])
-    };
+    let grant = Grant { allowlist: Some(&nothing), ..grant(&catalog, &["checks:read"]) };
     let request = request(&catalog, "GET", "/api/v1/checks");
-    assert_eq!(
-        decide(&grant, &request, &catalog, at(1)).map_err(|denial| denial.code),
-        Err(Code::IpNotAllowed)
-    );
+    assert_eq!(decide(&grant, &request, &catalog, at(1)).map_err(|denial| denial.code), Err(Code::IpNotAllowed));
 }
 
 /// spec: policy P37
 #[test]
 fn an_unlisted_address_is_told_before_anything_else() {
     let (catalog, list) = (catalog(), list("10.0.0.0/8"));
-    let listed = Grant {
-        allowlist: Some(&list),
-        ..grant(&catalog, &["routes:read"])
-    };
+    let listed = Grant { allowlist: Some(&list), ..grant(&catalog, &["routes:read"]) };
     let grants = [
-        Grant {
-            expires_at: at(0),
-            ..listed
-        },
-        Grant {
-            revoked_from: Some(at(0)),
-            ..listed
-        },
-        Grant {
-            disabled: true,
-            ..listed
-        },
+        Grant { expires_at: at(0), ..listed },
+        Grant { revoked_from: Some(at(0)), ..listed },
+        Grant { disabled: true, ..listed },
         listed,
     ];
-    let request = Request {
-        served: Served::Only(EnvironmentSet::EMPTY),
-        ..request(&catalog, "GET", "/api/v1/checks")
-    };
+    let request = Request { served: Served::Only(EnvironmentSet::EMPTY), ..request(&catalog, "GET", "/api/v1/checks") };
     assert_eq!(
         grants.map(|grant| decide(&grant, &request, &catalog, at(1)).map_err(|denial| denial.code)),
         [Err(Code::IpNotAllowed); 4]
@@ -379,14 +278,8 @@ fn the_state_comes_before_the_environment_and_that_before_the_scope() {
     let catalog = catalog();
     let grant = grant(&catalog, &["routes:read"]);
     let request = request(&catalog, "GET", "/api/v1/checks");
-    let unserved = Request {
-        served: Served::Only(EnvironmentSet::EMPTY),
-        ..request
-    };
-    let dead = Grant {
-        disabled: true,
-        ..grant
-    };
+    let unserved = Request { served: Served::Only(EnvironmentSet::EMPTY), ..request };
+    let dead = Grant { disabled: true, ..grant };
     assert_eq!(
         [(dead, unserved), (grant, unserved), (grant, request)].map(|(grant, request)| decide(
             &grant,
@@ -395,11 +288,7 @@ fn the_state_comes_before_the_environment_and_that_before_the_scope() {
             at(1)
         )
         .map_err(|denial| denial.code)),
-        [
-            Err(Code::Disabled),
-            Err(Code::EnvironmentMismatch),
-            Err(Code::InsufficientScope)
-        ]
+        [Err(Code::Disabled), Err(Code::EnvironmentMismatch), Err(Code::InsufficientScope)]
     );
 }
 
@@ -409,18 +298,9 @@ fn each_state_has_its_code() {
     let active = grant(&catalog, &["checks:read"]);
     let grants = [
         active,
-        Grant {
-            revoked_from: Some(at(1)),
-            ..active
-        },
-        Grant {
-            expires_at: at(1),
-            ..active
-        },
-        Grant {
-            disabled: true,
-            ..active
-        },
+        Grant { revoked_from: Some(at(1)), ..active },
+        Grant { expires_at: at(1), ..active },
+        Grant { disabled: true, ..active },
     ];
     let request = request(&catalog, "GET", "/api/v1/checks");
     assert_eq!(
@@ -432,18 +312,9 @@ fn each_state_has_its_code() {
 #[test]
 fn a_public_endpoint_still_judges_the_credential() {
     let catalog = catalog();
-    let public = Request {
-        requirement: Requirement::Public { route: "/" },
-        ..request(&catalog, "GET", "/")
-    };
+    let public = Request { requirement: Requirement::Public { route: "/" }, ..request(&catalog, "GET", "/") };
     let active = grant(&catalog, &["checks:read"]);
-    let grants = [
-        active,
-        Grant {
-            disabled: true,
-            ..active
-        },
-    ];
+    let grants = [active, Grant { disabled: true, ..active }];
     assert_eq!(
         grants.map(|grant| decide(&grant, &public, &catalog, at(1)).map_err(|denial| denial.code)),
         [Ok(()), Err(Code::Disabled)]

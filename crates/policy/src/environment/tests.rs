@@ -2,26 +2,17 @@ use super::*;
 
 #[test]
 fn every_environment_is_read_back_from_its_name() {
-    assert_eq!(
-        Environment::ALL.map(|environment| environment.as_str().parse()),
-        Environment::ALL.map(Ok)
-    );
+    assert_eq!(Environment::ALL.map(|environment| environment.as_str().parse()), Environment::ALL.map(Ok));
 }
 
 #[test]
 fn an_environment_is_read_exactly() {
-    assert_eq!(
-        "Production".parse::<Environment>(),
-        Err(UnknownEnvironment("Production".to_owned()))
-    );
+    assert_eq!("Production".parse::<Environment>(), Err(UnknownEnvironment("Production".to_owned())));
 }
 
 #[test]
 fn only_staging_keys_begin_with_sp_test() {
-    assert_eq!(
-        Environment::ALL.map(Environment::token_prefix),
-        ["sp_live_", "sp_test_", "sp_live_"]
-    );
+    assert_eq!(Environment::ALL.map(Environment::token_prefix), ["sp_live_", "sp_test_", "sp_live_"]);
 }
 
 #[test]
@@ -42,27 +33,18 @@ fn naming_no_environment_serves_every_one() {
 #[test]
 fn a_named_environment_is_served_alone() {
     let served = Served::from_names(["staging", "staging"]).unwrap();
-    assert_eq!(
-        Environment::ALL.map(|environment| served.serves(environment)),
-        [false, true, false]
-    );
+    assert_eq!(Environment::ALL.map(|environment| served.serves(environment)), [false, true, false]);
 }
 
 #[test]
 fn an_unknown_name_is_refused_beside_known_ones() {
-    assert_eq!(
-        Served::from_names(["production", "prod"]),
-        Err(UnknownEnvironment("prod".to_owned()))
-    );
+    assert_eq!(Served::from_names(["production", "prod"]), Err(UnknownEnvironment("prod".to_owned())));
 }
 
 #[test]
 fn serving_the_empty_set_serves_nothing() {
     let served = Served::Only(EnvironmentSet::EMPTY);
-    assert_eq!(
-        Environment::ALL.map(|environment| served.serves(environment)),
-        [false; 3]
-    );
+    assert_eq!(Environment::ALL.map(|environment| served.serves(environment)), [false; 3]);
 }
 
 #[test]

@@ -42,20 +42,13 @@ fn outcomes(explanation: &Explanation) -> Vec<(StepName, Outcome)> {
 }
 
 fn detail(explanation: &Explanation, name: StepName) -> &str {
-    explanation
-        .steps
-        .iter()
-        .find(|step| step.step == name)
-        .map_or("", |step| &step.detail)
+    explanation.steps.iter().find(|step| step.step == name).map_or("", |step| &step.detail)
 }
 
 #[test]
 fn an_allowed_call_has_six_steps_and_none_fails() {
     let (catalog, list) = (catalog(), list("203.0.113.0/24"));
-    let grant = Grant {
-        allowlist: Some(&list),
-        ..grant(&catalog)
-    };
+    let grant = Grant { allowlist: Some(&list), ..grant(&catalog) };
     let request = Request {
         served: Served::Only(EnvironmentSet::EMPTY.with(Environment::Production)),
         ..request(&catalog, "/api/v1/checks")
@@ -82,31 +75,21 @@ fn an_allowed_call_has_six_steps_and_none_fails() {
 #[test]
 fn a_call_refused_for_address_and_scope_fails_in_both_steps() {
     let (catalog, list) = (catalog(), list("10.0.0.0/8"));
-    let grant = Grant {
-        allowlist: Some(&list),
-        ..grant(&catalog)
-    };
+    let grant = Grant { allowlist: Some(&list), ..grant(&catalog) };
     let explanation = explain(&grant, &request(&catalog, "/api/v1/incidents"), &catalog, at(1));
     let failed: Vec<_> = outcomes(&explanation)
         .into_iter()
         .filter(|(_, outcome)| *outcome == Outcome::Fail)
         .map(|(step, _)| step)
         .collect();
-    assert_eq!(
-        (explanation.code, failed),
-        (Code::IpNotAllowed, vec![StepName::Allowlist, StepName::Scope])
-    );
+    assert_eq!((explanation.code, failed), (Code::IpNotAllowed, vec![StepName::Allowlist, StepName::Scope]));
 }
 
 #[test]
 fn the_list_that_refused_is_told() {
     let (catalog, holds, lacks) = (catalog(), list("203.0.113.0/24"), list("10.0.0.0/8"));
     let told = |key, organization| {
-        let grant = Grant {
-            allowlist: Some(key),
-            organization_allowlist: Some(organization),
-            ..grant(&catalog)
-        };
+        let grant = Grant { allowlist: Some(key), organization_allowlist: Some(organization), ..grant(&catalog) };
         let explanation = explain(&grant, &request(&catalog, "/api/v1/checks"), &catalog, at(1));
         detail(&explanation, StepName::Allowlist).to_owned()
     };
@@ -123,52 +106,29 @@ fn the_list_that_refused_is_told() {
 #[test]
 fn the_end_of_a_key_is_told_as_a_time() {
     let catalog = catalog();
-    let explanation = explain(
-        &grant(&catalog),
-        &request(&catalog, "/api/v1/checks"),
-        &catalog,
-        at(2_000),
-    );
-    assert_eq!(
-        detail(&explanation, StepName::State),
-        "the key has expired at 1970-01-01T00:16:40Z"
-    );
+    let explanation = explain(&grant(&catalog), &request(&catalog, "/api/v1/checks"), &catalog, at(2_000));
+    assert_eq!(detail(&explanation, StepName::State), "the key has expired at 1970-01-01T00:16:40Z");
 }
 
 #[test]
 fn an_unknown_address_is_told_and_fails_only_at_a_list() {
     let (catalog, list) = (catalog(), list("10.0.0.0/8"));
-    let request = Request {
-        client: ClientAddress::Unknown,
-        ..request(&catalog, "/api/v1/checks")
-    };
-    let grants = [
-        grant(&catalog),
-        Grant {
-            allowlist: Some(&list),
-            ..grant(&catalog)
-        },
-    ];
+    let request = Request { client: ClientAddress::Unknown, ..request(&catalog, "/api/v1/checks") };
+    let grants = [grant(&catalog), Grant { allowlist: Some(&list), ..grant(&catalog) }];
     assert_eq!(
         grants.map(|grant| outcomes(&explain(&grant, &request, &catalog, at(1)))
             .into_iter()
             .take(2)
             .map(|(_, outcome)| outcome)
             .collect::<Vec<_>>()),
-        [
-            vec![Outcome::Skipped, Outcome::Skipped],
-            vec![Outcome::Skipped, Outcome::Fail]
-        ]
+        [vec![Outcome::Skipped, Outcome::Skipped], vec![Outcome::Skipped, Outcome::Fail]]
     );
 }
 
 #[test]
 fn a_scope_that_does_not_exist_is_told_by_name() {
     let catalog = catalog();
-    let request = Request {
-        requirement: catalog.requirement("POST", "/api/v1/metrics"),
-        ..request(&catalog, "/")
-    };
+    let request = Request { requirement: catalog.requirement("POST", "/api/v1/metrics"), ..request(&catalog, "/") };
     assert_eq!(
         detail(&explain(&grant(&catalog), &request, &catalog, at(1)), StepName::Scope),
         "the rule needs `metrics:write`, which does not exist, so nobody may do this"

@@ -5,9 +5,7 @@ fn ip(text: &str) -> Option<IpAddr> {
 }
 
 fn split(line: &str) -> Vec<&str> {
-    Entries::of(line.as_bytes(), b',')
-        .map(|entry| std::str::from_utf8(entry).unwrap())
-        .collect()
+    Entries::of(line.as_bytes(), b',').map(|entry| std::str::from_utf8(entry).unwrap()).collect()
 }
 
 #[test]
@@ -22,38 +20,20 @@ fn an_empty_line_is_one_empty_entry() {
 
 #[test]
 fn a_comma_inside_quotes_does_not_split() {
-    assert_eq!(
-        split(r#"for=a, by="x, \"y", for=b"#),
-        ["for=b", r#"by="x, \"y""#, "for=a"]
-    );
+    assert_eq!(split(r#"for=a, by="x, \"y", for=b"#), ["for=b", r#"by="x, \"y""#, "for=a"]);
 }
 
 #[test]
 fn a_quote_left_open_by_the_client_does_not_swallow_the_proxys_entry() {
-    assert_eq!(
-        split(r#"for=10.0.0.1;x=", for="[2001:db8::1]""#).first(),
-        Some(&r#"for="[2001:db8::1]""#)
-    );
+    assert_eq!(split(r#"for=10.0.0.1;x=", for="[2001:db8::1]""#).first(), Some(&r#"for="[2001:db8::1]""#));
 }
 
 #[test]
 fn addresses_are_read_with_or_without_port() {
-    let entries = [
-        "203.0.113.7",
-        "203.0.113.7:4711",
-        "2001:db8::1",
-        "[2001:db8::1]",
-        "[2001:db8::1]:65535",
-    ];
+    let entries = ["203.0.113.7", "203.0.113.7:4711", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:65535"];
     assert_eq!(
         entries.map(|entry| list_address(entry.as_bytes())),
-        [
-            ip("203.0.113.7"),
-            ip("203.0.113.7"),
-            ip("2001:db8::1"),
-            ip("2001:db8::1"),
-            ip("2001:db8::1")
-        ]
+        [ip("203.0.113.7"), ip("203.0.113.7"), ip("2001:db8::1"), ip("2001:db8::1"), ip("2001:db8::1")]
     );
 }
 
@@ -102,13 +82,7 @@ fn the_for_parameter_is_read_quoted_or_not() {
     ];
     assert_eq!(
         entries.map(|entry| forwarded_address(entry.as_bytes())),
-        [
-            ip("2001:db8::1"),
-            ip("203.0.113.7"),
-            ip("203.0.113.7"),
-            ip("203.0.113.7"),
-            ip("203.0.113.7")
-        ]
+        [ip("2001:db8::1"), ip("203.0.113.7"), ip("203.0.113.7"), ip("203.0.113.7"), ip("203.0.113.7")]
     );
 }
 

@@ -34,20 +34,13 @@ fn a_grant_is_revoked_from_the_instant_on() {
 
 #[test]
 fn a_nanosecond_before_the_instant_a_grant_is_still_active() {
-    assert_eq!(
-        grant(None, false).state(at(1_000) - chrono::TimeDelta::nanoseconds(1)),
-        State::Active
-    );
+    assert_eq!(grant(None, false).state(at(1_000) - chrono::TimeDelta::nanoseconds(1)), State::Active);
 }
 
 #[test]
 fn revoked_comes_before_expired_and_expired_before_disabled() {
     assert_eq!(
-        [
-            grant(Some(500), true).state(at(2_000)),
-            grant(None, true).state(at(2_000)),
-            grant(None, true).state(at(1))
-        ],
+        [grant(Some(500), true).state(at(2_000)), grant(None, true).state(at(2_000)), grant(None, true).state(at(1))],
         [State::Revoked, State::Expired, State::Disabled]
     );
 }

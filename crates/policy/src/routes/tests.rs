@@ -31,10 +31,7 @@ fn a_literal_wins_over_a_name_and_a_name_over_the_rest() {
 #[test]
 fn an_earlier_segment_decides_before_a_later_one() {
     let routes = routes(&[(&["GET"], "/{x}/b"), (&["GET"], "/a/**")]).unwrap();
-    assert_eq!(
-        ["/a/b", "/c/b", "/c/d"].map(|path| found(&routes, "GET", path)),
-        [Some("/a/**"), Some("/{x}/b"), None]
-    );
+    assert_eq!(["/a/b", "/c/b", "/c/d"].map(|path| found(&routes, "GET", path)), [Some("/a/**"), Some("/{x}/b"), None]);
 }
 
 #[test]
@@ -55,10 +52,7 @@ fn the_end_of_a_pattern_wins_over_an_empty_rest() {
 #[test]
 fn the_rest_takes_no_segment_or_many() {
     let routes = routes(&[(&["GET"], "/**")]).unwrap();
-    assert_eq!(
-        ["/", "/a", "/a/b/c"].map(|path| found(&routes, "GET", path)),
-        [Some("/**"); 3]
-    );
+    assert_eq!(["/", "/a", "/a/b/c"].map(|path| found(&routes, "GET", path)), [Some("/**"); 3]);
 }
 
 #[test]
@@ -76,10 +70,7 @@ fn a_name_takes_exactly_one_segment() {
 #[test]
 fn get_covers_head_and_nothing_else() {
     let routes = routes(&[(&["GET"], "/a")]).unwrap();
-    assert_eq!(
-        ["HEAD", "OPTIONS", "head"].map(|method| found(&routes, method, "/a")),
-        [Some("/a"), None, None]
-    );
+    assert_eq!(["HEAD", "OPTIONS", "head"].map(|method| found(&routes, method, "/a")), [Some("/a"), None, None]);
 }
 
 #[test]
@@ -87,13 +78,7 @@ fn a_named_method_wins_over_other_methods_of_the_same_pattern() {
     let routes = routes(&[(&["*"], "/a/{other}"), (&["GET"], "/a/{get}")]).unwrap();
     assert_eq!(
         ["GET", "HEAD", "POST", "get", ""].map(|method| found(&routes, method, "/a/1")),
-        [
-            Some("/a/{get}"),
-            Some("/a/{get}"),
-            Some("/a/{other}"),
-            Some("/a/{other}"),
-            Some("/a/{other}")
-        ]
+        [Some("/a/{get}"), Some("/a/{get}"), Some("/a/{other}"), Some("/a/{other}"), Some("/a/{other}")]
     );
 }
 
@@ -107,9 +92,7 @@ fn a_pattern_that_does_not_take_the_method_leaves_it_to_the_next() {
 #[test]
 fn two_equally_specific_rules_for_one_method_are_refused() {
     assert_eq!(
-        routes(&[(&["GET", "POST"], "/a/{x}"), (&["POST"], "/a/{y}")])
-            .unwrap_err()
-            .to_string(),
+        routes(&[(&["GET", "POST"], "/a/{x}"), (&["POST"], "/a/{y}")]).unwrap_err().to_string(),
         "catalog: rules `/a/{x}` and `/a/{y}` are equally specific for `POST`; keep one"
     );
 }
@@ -136,30 +119,19 @@ fn patterns_that_no_canonical_path_can_match_are_refused() {
         "/ä", "/a b", "/a?b",
     ];
     let texts = patterns.map(|pattern| refused(&["GET"], pattern));
-    assert!(
-        texts
-            .iter()
-            .all(|text| text.starts_with("catalog: rule `GET ") && !text.contains('\n')),
-        "{texts:?}"
-    );
+    assert!(texts.iter().all(|text| text.starts_with("catalog: rule `GET ") && !text.contains('\n')), "{texts:?}");
 }
 
 #[test]
 fn methods_that_no_request_line_has_are_refused() {
     let methods: [&[&str]; 4] = [&[], &["get"], &[""], &["GET", "*"]];
     let texts = methods.map(|methods| refused(methods, "/a"));
-    assert!(
-        texts.iter().all(|text| text.starts_with("catalog: rule `")),
-        "{texts:?}"
-    );
+    assert!(texts.iter().all(|text| text.starts_with("catalog: rule `")), "{texts:?}");
 }
 
 #[test]
 fn a_pattern_of_more_than_sixty_four_segments_is_refused() {
-    assert_eq!(
-        [64, 65].map(|depth| routes(&[(&["GET"], &"/a".repeat(depth))]).is_ok()),
-        [true, false]
-    );
+    assert_eq!([64, 65].map(|depth| routes(&[(&["GET"], &"/a".repeat(depth))]).is_ok()), [true, false]);
 }
 
 /// How specific a pattern is for a path, or that it does not match: the definition, without a tree.

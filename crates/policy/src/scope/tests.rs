@@ -29,19 +29,13 @@ fn debug_lists_the_bits() {
 #[test]
 fn a_scope_name_has_two_parts() {
     let name = ScopeName::parse("metrics:export").unwrap();
-    assert_eq!(
-        (name.resource(), name.action(), name.as_str()),
-        ("metrics", "export", "metrics:export")
-    );
+    assert_eq!((name.resource(), name.action(), name.as_str()), ("metrics", "export", "metrics:export"));
 }
 
 /// spec: policy P4
 #[test]
 fn a_wildcard_is_no_scope_name() {
-    assert_eq!(
-        ["*", "incidents:*", "*:read", "incidents:"].map(ScopeName::parse),
-        [const { None }; 4]
-    );
+    assert_eq!(["*", "incidents:*", "*:read", "incidents:"].map(ScopeName::parse), [const { None }; 4]);
 }
 
 proptest! {

@@ -17,10 +17,7 @@ fn text_that_is_no_uuid_is_no_id() {
 
 #[test]
 fn debug_of_an_id_says_of_what_it_is() {
-    assert_eq!(
-        format!("{:?}", KeyId::from_uuid(Uuid::nil())),
-        "KeyId(00000000-0000-0000-0000-000000000000)"
-    );
+    assert_eq!(format!("{:?}", KeyId::from_uuid(Uuid::nil())), "KeyId(00000000-0000-0000-0000-000000000000)");
 }
 
 #[test]

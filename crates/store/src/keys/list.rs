@@ -88,9 +88,8 @@ pub async fn list(
 ) -> Result<Vec<ListedKey>, StoreError> {
     let mut query = keys::table
         .inner_join(
-            key_versions::table.on(key_versions::key_id
-                .eq(keys::id)
-                .and(key_versions::version.eq(keys::current_version))),
+            key_versions::table
+                .on(key_versions::key_id.eq(keys::id).and(key_versions::version.eq(keys::current_version))),
         )
         .filter(keys::organization_id.eq(organization.as_uuid()))
         .order((keys::created_at.desc(), keys::id.desc()))
@@ -105,22 +104,16 @@ pub async fn list(
         query = match status {
             Status::Revoked => query.filter(keys::revoked_at.is_not_null()),
             Status::Expired => query.filter(alive.and(ended!(caps, now))),
-            Status::Disabled => query.filter(
-                alive
-                    .and(keys::disabled_at.is_not_null())
-                    .and(diesel::dsl::not(ended!(caps, now))),
-            ),
-            Status::Active => query.filter(
-                alive
-                    .and(keys::disabled_at.is_null())
-                    .and(diesel::dsl::not(ended!(caps, now))),
-            ),
+            Status::Disabled => {
+                query.filter(alive.and(keys::disabled_at.is_not_null()).and(diesel::dsl::not(ended!(caps, now))))
+            }
+            Status::Active => {
+                query.filter(alive.and(keys::disabled_at.is_null()).and(diesel::dsl::not(ended!(caps, now))))
+            }
         };
     }
     if let Some(text) = &filter.text {
-        let named = sql::<Bool>("position(lower(")
-            .bind::<Text, _>(text.clone())
-            .sql(") IN lower(keys.name)) > 0");
+        let named = sql::<Bool>("position(lower(").bind::<Text, _>(text.clone()).sql(") IN lower(keys.name)) > 0");
         query = match text.parse::<Uuid>() {
             Ok(id) => query.filter(named.or(keys::id.eq(id))),
             Err(_) => query.filter(named.or(key_versions::hint.eq(text.clone()))),
@@ -138,19 +131,14 @@ pub async fn list(
     }
     if let Some(position) = after {
         query = query.filter(
-            keys::created_at.lt(position.created_at).or(keys::created_at
-                .eq(position.created_at)
-                .and(keys::id.lt(position.id.as_uuid()))),
+            keys::created_at
+                .lt(position.created_at)
+                .or(keys::created_at.eq(position.created_at).and(keys::id.lt(position.id.as_uuid()))),
         );
     }
     let rows: Vec<(KeyRow, VersionRow)> = query.load(conn).await?;
     rows.into_iter()
-        .map(|(key, version)| {
-            Ok(ListedKey {
-                key: key.try_into()?,
-                current: version.try_into()?,
-            })
-        })
+        .map(|(key, version)| Ok(ListedKey { key: key.try_into()?, current: version.try_into()? }))
         .collect()
 }
 

@@ -37,11 +37,7 @@ pub async fn write_usage(conn: &mut Conn, usage: &[Usage]) -> Result<(), StoreEr
     let keys: Vec<Uuid> = usage.iter().map(|used| used.key.as_uuid()).collect();
     let times: Vec<DateTime<Utc>> = usage.iter().map(|used| used.at).collect();
     let addresses = usage.iter().flat_map(|used| {
-        used.addresses
-            .iter()
-            .take(5)
-            .enumerate()
-            .map(|(place, ip)| (used.key.as_uuid(), host(*ip), place as i32))
+        used.addresses.iter().take(5).enumerate().map(|(place, ip)| (used.key.as_uuid(), host(*ip), place as i32))
     });
     let (mut owners, mut networks, mut places) = (Vec::<Uuid>::new(), Vec::<IpNetwork>::new(), Vec::<i32>::new());
     for (owner, network, place) in addresses {

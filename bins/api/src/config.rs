@@ -1,0 +1,168 @@
+//! The configuration: each flag is an environment variable, `--help` lists all.
+
+use std::{net::SocketAddr, num::NonZeroUsize};
+
+use clap::{Args, Parser, Subcommand};
+use statuspulse_app::boot::{ConfigError, Raw, Settings};
+use statuspulse_policy::{ClientIpPolicy, HeaderKind, TrustedProxies};
+use url::Url;
+
+use crate::telemetry::{self, LogFormat};
+
+/// Credentials for an infrastructure-monitoring product: API keys, their policy, and the judgement of every call.
+#[derive(Debug, Parser)]
+#[command(name = "statuspulse-auth", version)]
+pub struct Cli {
+    /// What to do; `serve` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The configuration.
+    #[command(flatten)]
+    pub options: ServeArgs,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the server (the default).
+    Serve,
+    /// Print the OpenAPI document of this version.
+    Openapi,
+}
+
+/// The configuration as it is given.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ServeArgs {
+    /// Address of the API; port 0 picks one and prints it.
+    #[arg(long, global = true, env = "STATUSPULSE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// Issuer and base of every absolute URL; never taken from `Host` [default: http://{listen}].
+    #[arg(long, global = true, env = "STATUSPULSE_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// A PostgreSQL 14+ URL, several hosts and `target_session_attrs` allowed [default: a private PostgreSQL].
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Private cluster and generated secrets [default: .statuspulse].
+    #[arg(long, global = true, env = "STATUSPULSE_DATA_DIR")]
+    pub data_dir: Option<String>,
+    /// 32 bytes base64; several while it is rotated: `2:…,1:…`, newest first [default: generated into the data directory].
+    #[arg(long, global = true, env = "STATUSPULSE_MASTER_KEY", hide_env_values = true)]
+    pub master_key: Option<String>,
+    /// File that holds the master key.
+    #[arg(long, global = true, env = "STATUSPULSE_MASTER_KEY_FILE")]
+    pub master_key_file: Option<String>,
+    /// TOML file of resources, scopes, presets, endpoint rules and audiences [default: built in].
+    #[arg(long, global = true, env = "STATUSPULSE_CATALOG")]
+    pub catalog: Option<String>,
+    /// CIDRs, separated by commas, whose forwarding headers are believed.
+    #[arg(long, global = true, env = "STATUSPULSE_TRUSTED_PROXIES", default_value = "")]
+    pub trusted_proxies: String,
+    /// The one header that is read from a trusted proxy.
+    #[arg(long, global = true, env = "STATUSPULSE_CLIENT_IP_HEADER", default_value = "x-forwarded-for")]
+    pub client_ip_header: String,
+    /// How long calls are judged from memory without the database, 1s to 10m [default: 60s].
+    #[arg(long, global = true, env = "STATUSPULSE_MAX_STALENESS")]
+    pub max_staleness: Option<String>,
+    /// Cost of new bcrypt hashes, 10 to 12 [default: 10].
+    #[arg(long, global = true, env = "STATUSPULSE_BCRYPT_COST")]
+    pub bcrypt_cost: Option<String>,
+    /// HTTP workers [default: cores].
+    #[arg(long, global = true, env = "STATUSPULSE_WORKERS")]
+    pub workers: Option<String>,
+    /// Filter of the log, such as `info` or `statuspulse_app=debug,warn`.
+    #[arg(long, global = true, env = "STATUSPULSE_LOG", default_value = "info")]
+    pub log: String,
+    /// `pretty` or `json` [default: pretty on a terminal, else json].
+    #[arg(long, global = true, env = "STATUSPULSE_LOG_FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// The configuration, read and judged.
+#[derive(Debug)]
+pub struct Config {
+    /// What both programs share.
+    pub settings: Settings,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Base of absolute URLs, without a closing slash; none means that of the listening address.
+    pub public_url: Option<String>,
+    /// How the client's address is found.
+    pub client_ip: ClientIpPolicy,
+    /// Whether any proxies are trusted.
+    pub has_proxies: bool,
+    /// HTTP workers.
+    pub workers: Option<NonZeroUsize>,
+    /// Filter of the log.
+    pub log_filter: String,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// The data directory as it was given, where it isn't the default one.
+    pub data_dir: Option<String>,
+}
+
+impl ServeArgs {
+    /// Reads and judges every value before anything is touched.
+    ///
+    /// # Errors
+    /// The first bad value.
+    pub fn read(self) -> Result<Config, ConfigError> {
+        let given = |value: Option<String>| value.filter(|text| !text.is_empty());
+        let listen = self.listen.parse().map_err(|_| {
+            ConfigError::new("STATUSPULSE_LISTEN", &self.listen, "an address with a port such as `127.0.0.1:8080`")
+        })?;
+        let public_url = given(self.public_url).as_deref().map(read_public_url).transpose()?;
+        let proxies = TrustedProxies::parse(&self.trusted_proxies).map_err(|error| {
+            ConfigError::new("STATUSPULSE_TRUSTED_PROXIES", &self.trusted_proxies, error.to_string())
+        })?;
+        let header = HeaderKind::from_name(&self.client_ip_header).map_err(|error| {
+            ConfigError::new("STATUSPULSE_CLIENT_IP_HEADER", &self.client_ip_header, error.to_string())
+        })?;
+        let workers = given(self.workers)
+            .map(|text| {
+                let read = text.parse::<NonZeroUsize>().ok().filter(|workers| workers.get() <= 1_024);
+                read.ok_or_else(|| ConfigError::new("STATUSPULSE_WORKERS", &text, "a number from 1 to 1024"))
+            })
+            .transpose()?;
+        telemetry::check_filter(&self.log)?;
+        let log_format = LogFormat::read(given(self.log_format).as_deref())?;
+        let data_dir = given(self.data_dir);
+        let settings = Raw {
+            database_url: given(self.database_url),
+            data_dir: data_dir.clone(),
+            master_key: given(self.master_key),
+            master_key_file: given(self.master_key_file),
+            catalog: given(self.catalog),
+            max_staleness: given(self.max_staleness),
+            bcrypt_cost: given(self.bcrypt_cost),
+        }
+        .read()?;
+        Ok(Config {
+            settings,
+            listen,
+            public_url,
+            client_ip: ClientIpPolicy::new(&proxies, header),
+            has_proxies: !proxies.is_empty(),
+            workers,
+            log_filter: self.log,
+            log_format,
+            data_dir,
+        })
+    }
+}
+
+fn read_public_url(text: &str) -> Result<String, ConfigError> {
+    const NAME: &str = "STATUSPULSE_PUBLIC_URL";
+    const ACCEPTED: &str = "an absolute http or https URL without user, query and fragment";
+    // A user name or password may be a secret, so the value of such a one isn't repeated.
+    let url = Url::parse(text).map_err(|_| ConfigError::secret(NAME, ACCEPTED))?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+    if !plain {
+        return Err(ConfigError::secret(NAME, ACCEPTED));
+    }
+    if !usable || url.fragment().is_some() {
+        return Err(ConfigError::new(NAME, text, ACCEPTED));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}

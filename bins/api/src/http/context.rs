@@ -1,0 +1,328 @@
+//! A request on its way to its handler: who asks was judged, the body is still unread.
+
+use std::{rc::Rc, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::Payload,
+    http::header::ORIGIN,
+    web::{Bytes, Data},
+};
+use serde::de::DeserializeOwned;
+use statuspulse_app::{
+    App, AppError, Caller, Principal,
+    caller::Access,
+    organizations, sessions,
+    verify::{self, Call, Presented, Verdict},
+};
+use statuspulse_audit::{Action, Class, Outcome, event::Origin};
+use statuspulse_keys::directory::Found;
+use statuspulse_policy::{ClientAddress, Code, Requirement, Served};
+use statuspulse_store::sessions::Session;
+
+use super::{
+    body::{self, Nul},
+    credentials,
+    error::{ApiError, problem},
+};
+use crate::{
+    routes::{Route, Who},
+    state::State,
+};
+
+/// A header that scripts of other origins can't send, with the session's token.
+const CSRF: &str = "x-csrf-token";
+
+/// What a handler gets.
+pub(crate) struct Context {
+    /// What all requests share.
+    pub(crate) state: Data<State>,
+    /// The request.
+    pub(crate) request: HttpRequest,
+    /// Who asks.
+    pub(crate) caller: Caller,
+    /// The client's address.
+    pub(crate) client: ClientAddress,
+    entry: Entry,
+    payload: Rc<std::cell::RefCell<Option<Payload>>>,
+}
+
+/// What the request was let in with.
+enum Entry {
+    /// Nothing.
+    None,
+    /// A session.
+    Session { session: Box<Session>, cookie: String, access: Option<Box<Access>> },
+    /// A key.
+    Key { found: Box<Found>, access: Option<Box<Access>> },
+}
+
+impl Context {
+    /// The instance.
+    pub(crate) fn app(&self) -> &Arc<App> {
+        &self.state.app
+    }
+
+    /// What the caller may do in the organization of the path.
+    pub(crate) fn access(&self) -> Result<&Access, ApiError> {
+        let access = match &self.entry {
+            Entry::Session { access, .. } | Entry::Key { access, .. } => access.as_deref(),
+            Entry::None => None,
+        };
+        access.ok_or_else(|| AppError::internal("the route names no organization").into())
+    }
+
+    /// The session and its cookie's value.
+    pub(crate) fn session(&self) -> Result<(&Session, &str), ApiError> {
+        match &self.entry {
+            Entry::Session { session, cookie, .. } => Ok((session, cookie)),
+            _ => Err(AppError::internal("the route takes no session").into()),
+        }
+    }
+
+    /// The key that the request was let in with.
+    pub(crate) fn key(&self) -> Result<&Found, ApiError> {
+        match &self.entry {
+            Entry::Key { found, .. } => Ok(found),
+            _ => Err(AppError::internal("the route takes no key").into()),
+        }
+    }
+
+    /// An id in the path; what is no id names nothing.
+    pub(crate) fn id<T: std::str::FromStr>(&self, what: &'static str) -> Result<T, ApiError> {
+        let text = self.request.match_info().get("id").unwrap_or_default();
+        text.parse().map_err(|_| AppError::NotFound(what).into())
+    }
+
+    /// The body, read to its end.
+    pub(crate) async fn bytes(&self) -> Result<Bytes, ApiError> {
+        let payload = self.payload.borrow_mut().take();
+        match payload {
+            Some(payload) => body::read(&self.request, payload).await,
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// The body as JSON.
+    pub(crate) async fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        body::parse(&self.bytes().await?, Nul::Refused)
+    }
+
+    /// The body as JSON; one that is left out is an empty object.
+    pub(crate) async fn json_or_empty<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let bytes = self.bytes().await?;
+        body::parse(if bytes.is_empty() { b"{}" } else { &bytes }, Nul::Refused)
+    }
+
+    /// A header's text, where it is given once.
+    pub(crate) fn header(&self, name: &'static str) -> Result<Option<String>, ApiError> {
+        let mut lines = self.request.headers().get_all(name);
+        let Some(line) = lines.next() else { return Ok(None) };
+        let text = line.to_str().ok().filter(|_| lines.next().is_none()).map(str::to_owned);
+        text.map(Some).ok_or_else(|| AppError::field(name, "invalid_header", "give this header once, in ASCII").into())
+    }
+}
+
+/// Runs a route: who asks, then the handler, then the event of the request.
+pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let Some(state) = request.app_data::<Data<State>>().cloned() else {
+        return HttpResponse::InternalServerError().finish();
+    };
+    let client = credentials::client_address(&state, &request);
+    let origin = credentials::origin(&state, &request, route.path, client);
+    let arrived_at = state.app.env.now();
+    let mut context = Context {
+        caller: Caller::new(Principal::Anonymous, origin, arrived_at),
+        state,
+        request,
+        client,
+        entry: Entry::None,
+        payload: Rc::new(std::cell::RefCell::new(Some(payload))),
+    };
+    let request = context.request.clone();
+    let (state, mut caller) = (context.state.clone(), context.caller.clone());
+    let admitted = admit(route, &mut context).await;
+    let organization = context
+        .access()
+        .ok()
+        .map(|access| access.organization.id)
+        .or_else(|| context.key().ok().map(|found| found.organization.id));
+    let result = match admitted {
+        Ok(()) => {
+            caller = context.caller.clone();
+            (route.handler)(context).await
+        }
+        Err(error) => {
+            caller.principal = context.caller.principal;
+            Err(error)
+        }
+    };
+    note(&state, &caller, route, organization, &result);
+    result.unwrap_or_else(|error| problem(&request, error))
+}
+
+async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
+    match route.who {
+        Who::Anyone => Ok(()),
+        Who::Session => session(context, false).await,
+        Who::Member => {
+            if let Some(found) = presented_key(context, None, route).await? {
+                note_refused_key(context, &found);
+                let detail = "a key reads and never changes; sign in to do this";
+                return Err(ApiError::http(403, "credential_not_allowed", detail));
+            }
+            session(context, true).await
+        }
+        Who::MemberOrKey(scope) => match presented_key(context, Some(scope), route).await? {
+            Some(found) => admit_key(context, found, true).await,
+            None => session(context, true).await,
+        },
+        Who::OwnKey => match presented_key(context, None, route).await? {
+            Some(found) => admit_key(context, found, false).await,
+            None => Err(missing(context, route).await),
+        },
+        Who::Gateway(scope) => match presented_key(context, Some(scope), route).await? {
+            Some(found) => admit_key(context, found, false).await,
+            None => Err(missing(context, route).await),
+        },
+    }
+}
+
+/// Judges the key of a request, if one was presented. What is allowed gets its event when the request is done.
+async fn presented_key(
+    context: &Context,
+    scope: Option<&'static str>,
+    route: &Route,
+) -> Result<Option<Found>, ApiError> {
+    let presented = credentials::presented(context.request.headers());
+    if matches!(presented, Presented::Missing) {
+        return Ok(None);
+    }
+    let verdict = judge(context, presented, scope, route).await;
+    match verdict {
+        Verdict { code: Code::Allowed, credential: Some(found), .. } => Ok(Some(found)),
+        Verdict { code, required_scope, .. } => Err(ApiError::Judged { code, scope: required_scope }),
+    }
+}
+
+async fn judge(context: &Context, presented: Presented<'_>, scope: Option<&'static str>, route: &Route) -> Verdict {
+    let catalog = context.app().catalog.load_full();
+    let requirement = match scope {
+        Some(scope) => catalog.requirement_for_scope(scope).with_route(route.path),
+        None => Requirement::Public { route: route.path },
+    };
+    let call = Call {
+        presented,
+        client: context.client,
+        served: Served::Any,
+        requirement,
+        catalog: &catalog,
+        origin: context.caller.origin.clone(),
+        via: None,
+        quiet: true,
+    };
+    verify::judge(context.app(), call).await
+}
+
+/// The refusal of a request without a credential, with its event.
+async fn missing(context: &Context, route: &Route) -> ApiError {
+    let verdict = judge(context, Presented::Missing, None, route).await;
+    ApiError::Judged { code: verdict.code, scope: None }
+}
+
+fn principal_of(found: &Found) -> Principal {
+    Principal::Key {
+        id: found.key.key.id,
+        version: found.version().map_or(0, |version| version.number),
+        organization: found.organization.id,
+    }
+}
+
+async fn admit_key(context: &mut Context, found: Found, in_organization: bool) -> Result<(), ApiError> {
+    context.caller.principal = principal_of(&found);
+    let access = if in_organization { Some(Box::new(organization_of(context).await?)) } else { None };
+    context.entry = Entry::Key { found: Box::new(found), access };
+    Ok(())
+}
+
+fn note_refused_key(context: &mut Context, found: &Found) {
+    context.caller.principal = principal_of(found);
+}
+
+async fn organization_of(context: &Context) -> Result<Access, ApiError> {
+    let slug = context.request.match_info().get("org").unwrap_or_default();
+    let mut conn = context.app().conn().await?;
+    Ok(organizations::access(&mut conn, &context.caller, slug).await?)
+}
+
+async fn session(context: &mut Context, in_organization: bool) -> Result<(), ApiError> {
+    let cookie = context.request.cookie(context.state.cookie_name()).map(|cookie| cookie.value().to_owned());
+    let Some(cookie) = cookie.filter(|value| value.len() <= 256) else {
+        return Err(ApiError::Judged { code: Code::Missing, scope: None });
+    };
+    let Some(found) = sessions::find(context.app(), &cookie).await? else {
+        let error = AppError::Unauthorized { code: "session_ended", detail: "the session has ended; sign in again" };
+        return Err(error.into());
+    };
+    context.caller.principal = Principal::User { id: found.user.id, email: found.user.email.clone() };
+    if !context.request.method().is_safe() {
+        check_forgery(context, &cookie)?;
+    }
+    let access = if in_organization { Some(Box::new(organization_of(context).await?)) } else { None };
+    context.entry = Entry::Session { session: Box::new(found), cookie, access };
+    Ok(())
+}
+
+/// Another site can make a browser send the cookie, but neither this header nor our origin.
+fn check_forgery(context: &Context, cookie: &str) -> Result<(), ApiError> {
+    check_origin(context, true)?;
+    let token = context.request.headers().get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if context.app().secrets.csrf_matches(cookie, token) {
+        Ok(())
+    } else {
+        let detail = "send the session's csrf_token as X-CSRF-Token";
+        Err(ApiError::http(403, "csrf_token_invalid", detail))
+    }
+}
+
+/// Whether the request comes from the public URL's own pages. A browser always says where a request comes from that
+/// crosses origins, so at the sign-in, which other programs use too, silence is accepted.
+pub(crate) fn check_origin(context: &Context, needed: bool) -> Result<(), ApiError> {
+    let mut lines = context.request.headers().get_all(ORIGIN);
+    let ours = match (lines.next(), lines.next()) {
+        (None, _) => !needed,
+        (Some(line), None) => line.as_bytes() == context.state.origin.as_bytes(),
+        (Some(_), Some(_)) => false,
+    };
+    if ours { Ok(()) } else { Err(ApiError::http(403, "origin_not_allowed", "send the public URL's origin as Origin")) }
+}
+
+/// One request, one event: what was judged or changed has its own; every other request of a key or a session gets one.
+fn note(
+    state: &State,
+    caller: &Caller,
+    route: &Route,
+    organization: Option<statuspulse_policy::OrganizationId>,
+    result: &Result<HttpResponse, ApiError>,
+) {
+    let judged = matches!(result, Err(ApiError::Judged { .. }));
+    let done = result.is_ok() && caller.has_recorded();
+    let named = matches!(caller.principal, Principal::User { .. } | Principal::Key { .. });
+    let own_event = matches!(route.who, Who::Gateway(_)) && result.is_ok();
+    if let (Principal::Key { id, .. }, Ok(_)) = (&caller.principal, result) {
+        state.app.recorder.used(*id, state.app.env.now(), caller.origin.ip);
+    }
+    if judged || done || !named || own_event || matches!(result, Err(_) if caller.has_recorded()) {
+        return;
+    }
+    let status = match result {
+        Ok(response) => response.status().as_u16(),
+        Err(error) => error.status(),
+    };
+    let Ok(mut event) = caller.event(&state.app, Class::B, Action::ApiCall, organization) else { return };
+    event.outcome = Outcome::of_status(status);
+    event.reason = result.as_ref().err().map(ApiError::code);
+    event.status = Some(status);
+    event.origin = Origin { ip: caller.origin.ip, ..caller.origin.clone() };
+    state.app.recorder.queue(event);
+}

@@ -1,0 +1,56 @@
+//! The server of StatusPulse Auth: the REST API, and the judgement of calls for gateways.
+
+pub mod config;
+mod http;
+mod openapi;
+mod reload;
+mod routes;
+mod seed;
+mod server;
+mod state;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use config::{Cli, Command};
+
+pub use http::headers::REQUEST_ID;
+pub use openapi::document as openapi_document;
+pub use routes::{ROUTES, Route, Who};
+pub use server::{Running, start};
+pub use state::State;
+
+/// Runs the program: exit code 0 after an orderly stop, 1 when the server can't run, 2 for a bad configuration.
+pub async fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors and go to standard output.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Openapi => match openapi::document().to_pretty_json() {
+            Ok(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Serve => match server::serve(cli.options).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                if error.is_configuration() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            }
+        },
+    }
+}

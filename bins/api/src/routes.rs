@@ -1,0 +1,116 @@
+//! The one table of routes: what is served, by which method, and who may call it. A route can't be served without a row
+//! here, and a row can't leave its access out.
+
+use actix_web::{HttpRequest, HttpResponse, dev::Payload, http::Method, web};
+use futures_util::future::LocalBoxFuture;
+
+use crate::http::{
+    ApiError, Context,
+    context::run,
+    error::{method_not_allowed, not_found},
+};
+
+pub(crate) mod dto;
+pub(crate) mod forward_auth;
+pub(crate) mod health;
+pub(crate) mod keys;
+pub(crate) mod session;
+pub(crate) mod settings;
+pub(crate) mod verify;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Anyone; no credential is looked at, or the route judges for itself.
+    Anyone,
+    /// A session.
+    Session,
+    /// A session of a member of the organization in the path; the use case judges the role. A key is refused with 403.
+    Member,
+    /// The same, or a key of that organization with this scope.
+    MemberOrKey(&'static str),
+    /// A key, about itself; it needs no scope.
+    OwnKey,
+    /// A resource server's key with this scope.
+    Gateway(&'static str),
+}
+
+type Answer = Result<HttpResponse, ApiError>;
+type Handler = fn(Context) -> LocalBoxFuture<'static, Answer>;
+
+/// A row of the table.
+pub struct Route {
+    /// Method; `ANY` stands for all.
+    pub method: &'static str,
+    /// Path with `{parameters}`; also the pattern in the audit trail.
+    pub path: &'static str,
+    /// Who may call it.
+    pub who: Who,
+    pub(crate) handler: Handler,
+}
+
+macro_rules! route {
+    ($method:literal $path:literal $who:expr, $handler:path) => {
+        Route { method: $method, path: $path, who: $who, handler: |context| Box::pin($handler(context)) }
+    };
+}
+
+/// Everything that is served.
+pub static ROUTES: &[Route] = &[
+    route!("POST" "/v1/session" Who::Anyone, session::sign_in),
+    route!("GET" "/v1/session" Who::Session, session::show),
+    route!("DELETE" "/v1/session" Who::Session, session::sign_out),
+    route!("GET" "/v1/scopes" Who::Anyone, keys::scopes),
+    route!("POST" "/v1/orgs/{org}/keys" Who::Member, keys::create),
+    route!("GET" "/v1/orgs/{org}/keys" Who::MemberOrKey("keys:read"), keys::list),
+    route!("GET" "/v1/orgs/{org}/keys/{id}" Who::MemberOrKey("keys:read"), keys::show),
+    route!("PATCH" "/v1/orgs/{org}/keys/{id}" Who::Member, keys::change),
+    route!("POST" "/v1/orgs/{org}/keys/{id}/rotate" Who::Member, keys::rotate),
+    route!("POST" "/v1/orgs/{org}/keys/{id}/revoke" Who::Member, keys::revoke),
+    route!("POST" "/v1/orgs/{org}/keys/{id}/disable" Who::Member, keys::disable),
+    route!("POST" "/v1/orgs/{org}/keys/{id}/enable" Who::Member, keys::enable),
+    route!("PUT" "/v1/orgs/{org}/keys/{id}/allowlist" Who::Member, keys::set_allowlist),
+    route!("POST" "/v1/orgs/{org}/keys/{id}/explain" Who::Member, keys::explain),
+    route!("GET" "/v1/orgs/{org}/settings" Who::Member, settings::show),
+    route!("PATCH" "/v1/orgs/{org}/settings" Who::Member, settings::change),
+    route!("GET" "/v1/keys/self" Who::OwnKey, keys::own),
+    route!("POST" "/v1/verify" Who::Gateway("credentials:verify"), verify::verify),
+    route!("ANY" "/v1/forward-auth" Who::Anyone, forward_auth::judge),
+    route!("ANY" "/v1/forward-auth/{path:.*}" Who::Anyone, forward_auth::judge),
+    route!("GET" "/healthz" Who::Anyone, health::alive),
+    route!("GET" "/readyz" Who::Anyone, health::ready),
+    route!("GET" "/openapi.json" Who::Anyone, health::openapi),
+];
+
+/// Registers the table: one resource for each path, whose other methods are 405 with `Allow`.
+pub(crate) fn configure(service: &mut web::ServiceConfig) {
+    let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
+    paths.dedup();
+    for path in paths {
+        let rows: Vec<&'static Route> = ROUTES.iter().filter(|route| route.path == path).collect();
+        let mut allowed: Vec<&str> = rows.iter().map(|route| route.method).collect();
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
+        let allowed = allowed.join(", ");
+        let handle = move |request: HttpRequest, payload: web::Payload| {
+            let row = rows.iter().copied().find(|route| serves(route, request.method()));
+            let allowed = allowed.clone();
+            async move { answer(row, request, payload.into_inner(), &allowed).await }
+        };
+        service.service(web::resource(path).to(handle));
+    }
+    service.default_service(web::to(not_found));
+}
+
+fn serves(route: &Route, method: &Method) -> bool {
+    let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
+    route.method == "ANY" || route.method == asked
+}
+
+async fn answer(row: Option<&'static Route>, request: HttpRequest, payload: Payload, allowed: &str) -> HttpResponse {
+    match row {
+        Some(route) => run(route, request, payload).await,
+        None => method_not_allowed(&request, allowed),
+    }
+}

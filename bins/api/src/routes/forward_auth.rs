@@ -1,0 +1,154 @@
+//! The judgement of a call for a gateway in front: nginx `auth_request`, Traefik, Caddy, Envoy (policy §8).
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{HeaderMap, WWW_AUTHENTICATE},
+};
+use statuspulse_app::verify::{self, Call, Verdict};
+use statuspulse_audit::{Action, Class, Outcome};
+use statuspulse_policy::{ClientAddress, Code, EnvironmentSet, Served};
+
+use super::Answer;
+use crate::http::{
+    ApiError, Context,
+    credentials::{self, note_secrets_in, short_method},
+    error::{Problem, challenge_for, problem},
+    query,
+};
+
+const PREFIX: &str = "/v1/forward-auth";
+/// Read only where the call's own path is behind ours: its query then belongs to the call.
+const SERVED: &str = "x-served-environments";
+const SOURCES: [(&str, &str); 2] = [("x-original-method", "x-original-uri"), ("x-forwarded-method", "x-forwarded-uri")];
+
+/// Judge a call in front of which this stands.
+#[utoipa::path(get, path = "/v1/forward-auth", tag = "judgement", security(("key" = [])),
+    params(("environment" = Option<Vec<String>>, Query, description = "environments that are served"),
+        ("X-Original-Method" = Option<String>, Header), ("X-Original-URI" = Option<String>, Header)), responses(
+    (status = 200, description = "the call may pass; who it is stands in X-Auth-*"),
+    (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem),
+    (status = 503, body = Problem)))]
+pub(crate) async fn judge(context: Context) -> Answer {
+    let trusted = context.request.peer_addr().is_some_and(|peer| context.state.forward_ip.is_trusted(peer.ip()));
+    if !trusted {
+        // Without a look at the token: who is not a gateway learns nothing about it.
+        return Err(ApiError::http(
+            403,
+            "untrusted_caller",
+            "only trusted proxies may ask; see STATUSPULSE_TRUSTED_PROXIES",
+        ));
+    }
+    let client = credentials::address(&context.state.forward_ip, &context.request);
+    let Some(route) = asked(&context.request) else {
+        note_ambiguous(&context, client);
+        let detail = "exactly one source must name method and path: see the documentation of gateways";
+        return Err(ApiError::http(403, "ambiguous_route", detail));
+    };
+    note_secrets_in(&context.state, &context.request, &route.path, client);
+    let app = context.app();
+    let catalog = app.catalog.load_full();
+    let requirement = catalog.requirement(&route.method, &route.path);
+    let mut origin = context.caller.origin.clone();
+    origin.method = Some(short_method(&route.method));
+    let call = Call {
+        presented: credentials::presented(context.request.headers()),
+        client,
+        served: route.served,
+        requirement,
+        catalog: &catalog,
+        origin,
+        via: None,
+        quiet: false,
+    };
+    let verdict = verify::judge(app, call).await;
+    Ok(answer(&context.request, &catalog, verdict))
+}
+
+fn answer(request: &HttpRequest, catalog: &statuspulse_policy::Catalog, verdict: Verdict) -> HttpResponse {
+    let Verdict { code, required_scope, credential } = verdict;
+    let granted = credential.as_ref().and_then(|found| Some((found, found.grant()?)));
+    let (Code::Allowed, Some((found, grant))) = (code, granted) else {
+        let mut refused = problem(request, ApiError::Judged { code, scope: required_scope.clone() });
+        if let Some(Ok(challenge)) = challenge_for(request, code, required_scope.as_deref()).map(|text| text.parse()) {
+            refused.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        return refused;
+    };
+    let scopes = catalog.names(grant.scopes.intersection(catalog.mask(grant.environment))).join(" ");
+    HttpResponse::Ok()
+        .insert_header(("X-Auth-Credential-Id", found.key.key.id.to_string()))
+        .insert_header(("X-Auth-Organization", found.organization.slug.clone()))
+        .insert_header(("X-Auth-Environment", grant.environment.as_str()))
+        .insert_header(("X-Auth-Scopes", scopes))
+        .finish()
+}
+
+/// The call that is asked about.
+struct Asked {
+    method: String,
+    path: String,
+    served: Served,
+}
+
+/// Method and path from exactly one source. Clients can send these headers too and some proxies pass them on, so two
+/// sources that differ, a header sent twice, and a path without its method are refused.
+fn asked(request: &HttpRequest) -> Option<Asked> {
+    let mut sources: Vec<(String, String)> = Vec::new();
+    for (method, path) in SOURCES {
+        match (only(request.headers(), method)?, only(request.headers(), path)?) {
+            (None, None) => {}
+            (Some(method), Some(path)) => sources.push((method, path)),
+            _ => return None,
+        }
+    }
+    let behind = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
+    let own = (!behind.is_empty()).then(|| (request.method().as_str().to_owned(), behind.to_owned()));
+    let behind_ours = own.is_some();
+    sources.extend(own);
+    let (method, path) = sources.pop()?;
+    if sources.iter().any(|other| *other != (method.clone(), path.clone())) {
+        return None;
+    }
+    let served = if behind_ours { served_by_header(request.headers()) } else { served_by_query(request) };
+    Some(Asked { method, path, served })
+}
+
+/// A header's value, if it is there once: `Some(None)` when it isn't there, none when it can't be read.
+fn only(headers: &HeaderMap, name: &str) -> Option<Option<String>> {
+    let mut lines = headers.get_all(name);
+    let Some(line) = lines.next() else { return Some(None) };
+    if lines.next().is_some() {
+        return None;
+    }
+    line.to_str().ok().map(|text| Some(text.to_owned()))
+}
+
+fn served_by_query(request: &HttpRequest) -> Served {
+    let parameters = query::parameters(request);
+    served(parameters.iter().filter(|(name, _)| name == "environment").map(|(_, value)| value.as_str()))
+}
+
+fn served_by_header(headers: &HeaderMap) -> Served {
+    let mut names = Vec::new();
+    for line in headers.get_all(SERVED) {
+        match line.to_str() {
+            Ok(text) => names.extend(text.split(',').map(str::trim)),
+            Err(_) => return Served::Only(EnvironmentSet::EMPTY),
+        }
+    }
+    served(names)
+}
+
+/// A typing error must not open anything: under an unknown name no key fits.
+fn served<'a>(names: impl IntoIterator<Item = &'a str>) -> Served {
+    Served::from_names(names).unwrap_or(Served::Only(EnvironmentSet::EMPTY))
+}
+
+fn note_ambiguous(context: &Context, client: ClientAddress) {
+    let Ok(mut event) = context.caller.event(context.app(), Class::B, Action::ApiCall, None) else { return };
+    event.outcome = Outcome::Denied;
+    event.reason = Some("ambiguous_route");
+    event.status = Some(403);
+    event.origin.ip = client.ip();
+    context.app().recorder.queue(event);
+}

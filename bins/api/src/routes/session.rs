@@ -1,0 +1,106 @@
+//! Signing in and out.
+
+use actix_web::{
+    HttpResponse,
+    cookie::{Cookie, SameSite, time::OffsetDateTime},
+};
+use serde::Serialize;
+use statuspulse_app::{
+    passwords::Password,
+    sessions::{self, SessionView},
+};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Answer, dto::SignIn};
+use crate::http::{Context, context::check_origin, error::Problem};
+
+/// A session about itself.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Session {
+    user: SessionUser,
+    organizations: Vec<SessionOrganization>,
+    /// To be sent as `X-CSRF-Token` with unsafe methods.
+    csrf_token: String,
+}
+
+/// Who is signed in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SessionUser {
+    id: Uuid,
+    email: String,
+    name: String,
+}
+
+/// An organization of the signed-in person.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SessionOrganization {
+    slug: String,
+    name: String,
+    role: &'static str,
+}
+
+impl From<SessionView> for Session {
+    fn from(view: SessionView) -> Self {
+        let organization = |held: statuspulse_store::users::Membership| SessionOrganization {
+            slug: held.slug,
+            name: held.name,
+            role: held.role.as_str(),
+        };
+        Self {
+            user: SessionUser { id: view.user.id.as_uuid(), email: view.user.email, name: view.user.name },
+            organizations: view.organizations.into_iter().map(organization).collect(),
+            csrf_token: view.csrf_token,
+        }
+    }
+}
+
+/// Sign in.
+#[utoipa::path(post, path = "/v1/session", tag = "session", request_body = SignIn, responses(
+    (status = 200, description = "signed in; the cookie is the session", body = Session),
+    (status = 401, description = "wrong address or password", body = Problem),
+    (status = 429, description = "too many failed sign-ins", body = Problem),
+))]
+pub(crate) async fn sign_in(context: Context) -> Answer {
+    check_origin(&context, false)?;
+    let body: SignIn = context.json().await?;
+    let password = Password::new(body.password);
+    let signed_in = sessions::sign_in(context.app(), &context.caller, &body.email, password).await?;
+    let expires = OffsetDateTime::from_unix_timestamp(signed_in.expires_at.timestamp()).ok();
+    let mut cookie = session_cookie(&context, signed_in.cookie);
+    cookie.set_expires(expires);
+    Ok(HttpResponse::Ok().cookie(cookie).json(Session::from(signed_in.view)))
+}
+
+/// The session.
+#[utoipa::path(get, path = "/v1/session", tag = "session", security(("session" = [])), responses(
+    (status = 200, description = "who is signed in", body = Session),
+    (status = 401, description = "nobody is", body = Problem),
+))]
+pub(crate) async fn show(context: Context) -> Answer {
+    let (session, cookie) = context.session()?;
+    let view = sessions::view(context.app(), session, cookie).await?;
+    Ok(HttpResponse::Ok().json(Session::from(view)))
+}
+
+/// Sign out.
+#[utoipa::path(delete, path = "/v1/session", tag = "session", security(("session" = [])), responses(
+    (status = 204, description = "signed out"),
+    (status = 401, description = "nobody is signed in", body = Problem),
+))]
+pub(crate) async fn sign_out(context: Context) -> Answer {
+    let (session, _) = context.session()?;
+    sessions::sign_out(context.app(), &context.caller, session).await?;
+    let mut cookie = session_cookie(&context, String::new());
+    cookie.make_removal();
+    Ok(HttpResponse::NoContent().cookie(cookie).finish())
+}
+
+fn session_cookie(context: &Context, value: String) -> Cookie<'static> {
+    Cookie::build(context.state.cookie_name(), value)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(context.state.is_secure())
+        .finish()
+}

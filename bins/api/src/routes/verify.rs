@@ -1,0 +1,175 @@
+//! The judgement of a call for a resource server that asks.
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use statuspulse_app::{
+    AppError, FieldError,
+    verify::{self as judgement, Call, Gateway, Presented, Verdict},
+};
+use statuspulse_audit::{RequestTraits, event::Origin, user_agent};
+use statuspulse_keys::directory::Found;
+use statuspulse_policy::{Catalog, ClientAddress, Requirement, Served, canonical_ip};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Answer, dto::Question};
+use crate::http::{
+    ApiError, Context,
+    body::{self, Nul},
+    credentials::{note_secrets_in, short_method},
+    error::{Problem, request_id},
+};
+
+/// A longer token is refused unread.
+const LONGEST_TOKEN: usize = 4_096;
+
+/// The answer, whatever the verdict.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VerdictJson {
+    allowed: bool,
+    code: &'static str,
+    /// What the caller should answer.
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<CredentialJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    request_id: Option<Uuid>,
+}
+
+/// The credential that was judged.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CredentialJson {
+    kind: &'static str,
+    id: Uuid,
+    organization: String,
+    environment: &'static str,
+    scopes: Vec<String>,
+    expires_at: DateTime<Utc>,
+}
+
+impl CredentialJson {
+    fn new(catalog: &Catalog, found: &Found) -> Option<Self> {
+        let grant = found.grant()?;
+        let scopes = grant.scopes.intersection(catalog.mask(grant.environment));
+        Some(Self {
+            kind: "api_key",
+            id: found.key.key.id.as_uuid(),
+            organization: found.organization.slug.clone(),
+            environment: grant.environment.as_str(),
+            scopes: catalog.names(scopes).into_iter().map(str::to_owned).collect(),
+            expires_at: grant.expires_at,
+        })
+    }
+}
+
+/// Judge a call.
+#[utoipa::path(post, path = "/v1/verify", tag = "judgement", security(("key" = ["credentials:verify"])),
+    request_body = Question, responses(
+    (status = 200, description = "the verdict, whatever it is", body = VerdictJson),
+    (status = 401, description = "the caller's own key is not accepted", body = Problem),
+    (status = 403, description = "the caller's own key lacks `credentials:verify`", body = Problem),
+    (status = 422, description = "the question can't be read", body = Problem)))]
+pub(crate) async fn verify(context: Context) -> Answer {
+    // Tokens, paths and user agents are judged as they are, a NUL in them too; none of them is stored unescaped.
+    let question: Question = body::parse(&context.bytes().await?, Nul::Judged)?;
+    let asked = read(&question)?;
+    let gateway = context.key()?;
+    let app = context.app();
+    let catalog = app.catalog.load_full();
+    let requirement = match (&question.scope, &question.method, &question.path) {
+        (Some(scope), ..) => catalog.requirement_for_scope(scope),
+        (None, Some(method), Some(path)) => catalog.requirement(method, path),
+        _ => return Err(AppError::internal("a question without a call was let through").into()),
+    };
+    if let Some(path) = &question.path {
+        note_secrets_in(&context.state, &context.request, path, asked.client);
+    }
+    let presented =
+        if question.token.len() > LONGEST_TOKEN { Presented::Malformed } else { Presented::Token(&question.token) };
+    let call = Call {
+        presented,
+        client: asked.client,
+        served: asked.served,
+        requirement,
+        catalog: &catalog,
+        origin: origin(&context, &question, requirement, asked.client),
+        via: Some(Gateway { key: gateway.key.key.id, organization: gateway.organization.id }),
+        quiet: false,
+    };
+    let verdict = judgement::judge(app, call).await;
+    Ok(HttpResponse::Ok().json(answer(&context, &catalog, verdict)))
+}
+
+struct Asked {
+    client: ClientAddress,
+    served: Served,
+}
+
+/// Judges the question itself: a bad address or environment is the resource server's fault, not the caller's.
+fn read(question: &Question) -> Result<Asked, ApiError> {
+    let mut errors = Vec::new();
+    let client = match question.client_ip.as_deref().map(str::parse) {
+        None => ClientAddress::Unknown,
+        Some(Ok(ip)) => ClientAddress::Known(canonical_ip(ip)),
+        Some(Err(_)) => {
+            errors.push(FieldError::new(
+                "client_ip",
+                "invalid_address",
+                "this is not an address; leave it out if unknown",
+            ));
+            ClientAddress::Unknown
+        }
+    };
+    let names = question.environments.iter().flatten().map(String::as_str);
+    let served = match Served::from_names(names) {
+        Ok(served) => served,
+        Err(error) => {
+            errors.push(FieldError::new("environments", "unknown_environment", error.to_string()));
+            Served::Any
+        }
+    };
+    if question.scope.is_none() {
+        for (field, value) in [("method", &question.method), ("path", &question.path)] {
+            if value.is_none() {
+                errors.push(FieldError::new(field, "required", "give method and path, or a scope"));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(Asked { client, served }) } else { Err(AppError::Invalid(errors).into()) }
+}
+
+/// What the event of the call carries: what the resource server tells, and nothing of its own request but the id.
+fn origin(context: &Context, question: &Question, requirement: Requirement<'_>, client: ClientAddress) -> Origin {
+    let agent = question.user_agent.as_deref().map(str::as_bytes);
+    let traits = RequestTraits {
+        method: question.method.as_deref().unwrap_or_default(),
+        route: requirement.route().unwrap_or_default(),
+        user_agent: agent.unwrap_or_default(),
+        ip: client.ip(),
+        ..RequestTraits::default()
+    };
+    Origin {
+        method: question.method.as_deref().map(short_method),
+        route: None,
+        ip: client.ip(),
+        user_agent: agent.map(|raw| statuspulse_audit::redact::redact(&user_agent::escape(raw)).into_owned()),
+        fingerprint: Some(context.app().secrets.fingerprint().fingerprint(&traits)),
+        request_id: request_id(&context.request),
+    }
+}
+
+fn answer(context: &Context, catalog: &Catalog, verdict: Verdict) -> VerdictJson {
+    VerdictJson {
+        allowed: verdict.allowed(),
+        code: verdict.code.as_str(),
+        status: verdict.code.http_status(),
+        credential: verdict.credential.as_ref().and_then(|found| CredentialJson::new(catalog, found)),
+        required_scope: verdict.required_scope,
+        retry_after: (verdict.code == statuspulse_policy::Code::Unavailable).then_some(1),
+        request_id: request_id(&context.request).map(|id| id.as_uuid()),
+    }
+}

@@ -1,0 +1,176 @@
+//! Start and stop of the server.
+
+use std::{io, sync::Arc, time::Duration};
+
+use actix_web::{App as Actix, HttpServer, dev::ServerHandle, web};
+use statuspulse_app::{
+    AppError, Env,
+    boot::{self, BootError, ConfigError, Purpose, Resources},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    config::{Config, ServeArgs},
+    http, reload, routes,
+    seed::{self, Seeded},
+    state::State,
+    telemetry,
+};
+
+/// How long requests in flight may take when the server stops, in seconds.
+const GRACE_SECONDS: u64 = 10;
+/// A request's head must be complete in this time: a connection that dribbles holds no place for ever.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the server can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A bad value of the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Database, private PostgreSQL or data directory.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// A use case of the start.
+    #[error("{0}")]
+    App(String),
+    /// The address can't be had.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The runtime.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl ServeError {
+    /// Whether the configuration is at fault: exit code 2.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Boot(BootError::Config(_)))
+    }
+}
+
+impl From<AppError> for ServeError {
+    fn from(error: AppError) -> Self {
+        BootError::from(error).into()
+    }
+}
+
+/// A running server.
+pub struct Running {
+    /// What the requests share.
+    pub state: web::Data<State>,
+    /// Its address, with the real port.
+    pub address: std::net::SocketAddr,
+    handle: ServerHandle,
+    task: tokio::task::JoinHandle<io::Result<()>>,
+    resources: Resources,
+    seeded: Option<Seeded>,
+    catalog_file: Option<std::path::PathBuf>,
+}
+
+/// Opens the instance and starts to listen.
+///
+/// # Errors
+/// See [`ServeError`]; nothing is left running.
+pub async fn start(config: Config, env: Env) -> Result<Running, ServeError> {
+    let catalog_file = config.settings.catalog_file.clone();
+    let instance = boot::open(config.settings, env, Purpose::Server).await?;
+    for step in &instance.migrated {
+        tracing::info!(step, "migration applied");
+    }
+    let app = instance.app.start().await?;
+    let bind = |source| ServeError::Listen { address: config.listen.to_string(), source };
+    let socket = std::net::TcpListener::bind(config.listen);
+    let prepared = socket.and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok((socket.local_addr()?, socket))
+    });
+    let (address, socket) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            app.stop().await;
+            instance.resources.close().await?;
+            return Err(bind(error));
+        }
+    };
+    let public_url = config.public_url.unwrap_or_else(|| format!("http://{address}"));
+    let seeded = if instance.resources.is_private() {
+        seed::seed(&app, &format!("http://{address}"), config.data_dir.as_deref()).await?
+    } else {
+        None
+    };
+    let state = web::Data::new(State::new(app, public_url, config.client_ip, config.has_proxies));
+    let shared = state.clone();
+    let mut server = HttpServer::new(move || {
+        Actix::new()
+            .app_data(shared.clone())
+            .wrap(actix_web::middleware::from_fn(http::headers::around))
+            .configure(routes::configure)
+    })
+    .disable_signals()
+    .shutdown_timeout(GRACE_SECONDS)
+    .client_request_timeout(HEAD_TIMEOUT);
+    if let Some(workers) = config.workers {
+        server = server.workers(workers.get());
+    }
+    let server = server.listen(socket).map_err(bind)?.run();
+    let handle = server.handle();
+    let task = tokio::spawn(server);
+    Ok(Running { state, address, handle, task, resources: instance.resources, seeded, catalog_file })
+}
+
+impl Running {
+    /// Reads the catalog again.
+    pub fn reload(&self) {
+        reload::reload(&self.state, self.catalog_file.as_ref());
+    }
+
+    /// Stops in order: no new connections, ten seconds for requests in flight, the audit trail written, the private
+    /// PostgreSQL stopped.
+    ///
+    /// # Errors
+    /// When the private PostgreSQL can't be stopped.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        self.handle.stop(true).await;
+        if let Ok(ended) = self.task.await {
+            ended?;
+        }
+        let app = Arc::clone(&self.state.app);
+        app.stop().await;
+        self.resources.close().await?;
+        Ok(())
+    }
+}
+
+/// Serves until a signal says to stop.
+///
+/// # Errors
+/// See [`ServeError`].
+pub(crate) async fn serve(args: ServeArgs) -> Result<(), ServeError> {
+    let config = args.read()?;
+    telemetry::start(&config.log_filter, config.log_format);
+    let (mut terminate, mut interrupt, mut hang_up) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
+    let starting = start(config, Env::system());
+    // A signal during the start must not leave a half-started PostgreSQL behind: the start is finished first.
+    let running = starting.await?;
+    println!("StatusPulse Auth is listening on http://{}", running.address);
+    if let Some(seeded) = &running.seeded {
+        println!("{}", seeded.text());
+    }
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => running.reload(),
+        }
+    }
+    tracing::info!("stopping: requests in flight are finished first");
+    running.stop().await
+}

@@ -1,0 +1,58 @@
+//! What all requests share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use statuspulse_app::App;
+use statuspulse_policy::ClientIpPolicy;
+use url::Url;
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct State {
+    /// The instance.
+    pub app: Arc<App>,
+    /// Base of absolute URLs, without a closing slash.
+    pub public_url: String,
+    /// Origin of the public URL, as browsers send it.
+    pub origin: String,
+    /// How the client's address is found.
+    pub client_ip: ClientIpPolicy,
+    /// The same for forward-auth: loopback is trusted when no proxies are configured.
+    pub forward_ip: ClientIpPolicy,
+    catalog_refused: AtomicBool,
+}
+
+impl State {
+    /// From its parts.
+    #[must_use]
+    pub fn new(app: Arc<App>, public_url: String, client_ip: ClientIpPolicy, has_proxies: bool) -> Self {
+        let origin = Url::parse(&public_url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let forward_ip = if has_proxies { client_ip.clone() } else { client_ip.with_loopback() };
+        Self { app, public_url, origin, client_ip, forward_ip, catalog_refused: AtomicBool::new(false) }
+    }
+
+    /// Whether browsers reach the service over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.public_url.starts_with("https:")
+    }
+
+    /// Name of the session's cookie.
+    #[must_use]
+    pub fn cookie_name(&self) -> &'static str {
+        if self.is_secure() { "__Host-statuspulse_session" } else { "statuspulse_session" }
+    }
+
+    /// Whether the last catalog that was to be read again was refused.
+    #[must_use]
+    pub fn catalog_refused(&self) -> bool {
+        self.catalog_refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_catalog_refused(&self, refused: bool) {
+        self.catalog_refused.store(refused, Ordering::Relaxed);
+    }
+}
