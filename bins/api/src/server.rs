@@ -2,7 +2,12 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use actix_web::{App as Actix, HttpServer, dev::ServerHandle, web};
+use actix_web::{
+    App as Actix, HttpServer,
+    body::MessageBody,
+    dev::{ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
+    web,
+};
 use statuspulse_app::{
     AppError, Env,
     boot::{self, BootError, ConfigError, Purpose, Resources},
@@ -74,6 +79,24 @@ pub struct Running {
     catalog_file: Option<std::path::PathBuf>,
 }
 
+/// Everything that is served, with what every request passes.
+pub fn service(
+    state: web::Data<State>,
+) -> Actix<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = actix_web::Error,
+        InitError = (),
+    > + use<>,
+> {
+    Actix::new()
+        .app_data(state)
+        .wrap(actix_web::middleware::from_fn(http::headers::around))
+        .configure(routes::configure)
+}
+
 /// Opens the instance and starts to listen.
 ///
 /// # Errors
@@ -107,15 +130,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, ServeError> {
     };
     let state = web::Data::new(State::new(app, public_url, config.client_ip, config.has_proxies));
     let shared = state.clone();
-    let mut server = HttpServer::new(move || {
-        Actix::new()
-            .app_data(shared.clone())
-            .wrap(actix_web::middleware::from_fn(http::headers::around))
-            .configure(routes::configure)
-    })
-    .disable_signals()
-    .shutdown_timeout(GRACE_SECONDS)
-    .client_request_timeout(HEAD_TIMEOUT);
+    let mut server = HttpServer::new(move || service(shared.clone()))
+        .disable_signals()
+        .shutdown_timeout(GRACE_SECONDS)
+        .client_request_timeout(HEAD_TIMEOUT);
     if let Some(workers) = config.workers {
         server = server.workers(workers.get());
     }

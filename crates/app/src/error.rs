@@ -123,7 +123,7 @@ impl AppError {
 
     /// The stable word.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::BadRequest { code, .. }
             | Self::Unauthorized { code, .. }
@@ -131,7 +131,7 @@ impl AppError {
             | Self::Conflict { code, .. }
             | Self::PreconditionFailed { code, .. }
             | Self::TooMany { code, .. } => code,
-            Self::Invalid(_) => "invalid",
+            Self::Invalid(fields) => common_code(fields),
             Self::NotFound(_) => "not_found",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal { .. } => "internal",
@@ -153,6 +153,14 @@ impl AppError {
             Self::Internal { .. } => 500,
             Self::Unavailable { .. } => 503,
         }
+    }
+}
+
+/// The code of the error of a field where it is the only one, otherwise `invalid`.
+fn common_code(fields: &[FieldError]) -> &'static str {
+    match fields {
+        [only] => only.code,
+        _ => "invalid",
     }
 }
 

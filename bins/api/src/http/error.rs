@@ -61,7 +61,7 @@ impl ApiError {
     }
 
     /// Stable word.
-    pub(crate) const fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::App(error) => error.code(),
             Self::Judged { code, .. } => code.as_str(),

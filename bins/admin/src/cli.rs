@@ -1,0 +1,76 @@
+//! The arguments.
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::{
+        Context, key::KeyCommand, migrate, org::OrgCommand, pepper::PepperCommand, settings::SettingsCommand,
+        user::UserCommand,
+    },
+    config::ConfigArgs,
+    error::CliError,
+};
+
+const AFTER_HELP: &str = "\
+The configuration is that of the server: each of its flags is an environment variable. Without DATABASE_URL it finds \
+the private PostgreSQL of a running or stopped server through the data directory.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused by a rule.
+Secrets are written to standard output only, everything but the answer to standard error.";
+
+/// Operates StatusPulse Auth: organizations, people, API keys, settings and peppers.
+#[derive(Debug, Parser)]
+#[command(name = "statuspulse-admin", version, after_help = AFTER_HELP, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// Answer with one JSON document on standard output, in the form of the REST API.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Apply the migrations that are missing, and say which.
+    Migrate,
+    /// Organizations.
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// People and their roles.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// API keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Settings of an organization.
+    #[command(subcommand)]
+    Settings(SettingsCommand),
+    /// The pepper of the look-up digests.
+    #[command(subcommand)]
+    Pepper(PepperCommand),
+}
+
+impl Command {
+    /// What can be found out, or has to be read, before the database is opened.
+    pub(crate) fn prepare(&mut self) -> Result<(), CliError> {
+        match self {
+            Self::User(command) => command.prepare(),
+            Self::Key(command) => command.prepare(),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        match self {
+            Self::Migrate => migrate::run(context),
+            Self::Org(command) => command.run(context).await,
+            Self::User(command) => command.run(context).await,
+            Self::Key(command) => command.run(context).await,
+            Self::Settings(command) => command.run(context).await,
+            Self::Pepper(command) => command.run(context).await,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The API as a whole, in process over real PostgreSQL.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod smoke;
+
+#[allow(dead_code, reason = "each test program uses its part of the client")]
+#[path = "../support/api.rs"]
+mod support;
