@@ -55,8 +55,8 @@ impl StoreError {
 }
 
 /// Beginnings of the server's messages when it is going away, coming up, cutting a statement short or no longer the
-/// primary. The driver hands the code of these errors on as "unknown", so the text is all there is; the connections of
-/// this crate ask for untranslated messages.
+/// primary. The driver hands the code of these errors on as "unknown", so the text is all there is; connections ask
+/// for untranslated messages where they may.
 const PASSING: [&str; 9] = [
     "terminating connection",
     "the database system is",

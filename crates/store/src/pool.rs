@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{
-    AsyncPgConnection,
+    AsyncPgConnection, SimpleAsyncConnection as _,
     pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool},
 };
 use futures_util::FutureExt as _;
@@ -58,11 +58,7 @@ impl Pool {
     /// # Errors
     /// [`UrlError`] when the address can't be read.
     pub fn new(url: &str, size: usize) -> Result<Self, UrlError> {
-        let mut database = parse_url(url)?;
-        let given = database.get_options().map(|options| format!("{options} ")).unwrap_or_default();
-        database.options(format!(
-            "{given}-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c lc_messages=C"
-        ));
+        let database = parse_url(url)?;
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         let runtime = Handle::current();
@@ -96,7 +92,17 @@ impl Pool {
 async fn connect(database: Config) -> ConnectionResult<AsyncPgConnection> {
     let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(describe(&error));
     let (client, connection) = database.connect(NoTls).await.map_err(bad)?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+    // Statements and not start-up options, which poolers in between refuse.
+    let bounds =
+        format!("SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET lock_timeout = {LOCK_TIMEOUT_MS}");
+    conn.batch_execute(&bounds).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    // Passing errors are told by their text, see `StoreError`. Only a superuser may choose its language; for others it is
+    // that of the server.
+    if let Err(error) = conn.batch_execute("SET lc_messages = 'C'").await {
+        tracing::debug!(%error, "the language of the server's messages can't be chosen");
+    }
+    Ok(conn)
 }
 
 /// The driver's own text leaves the cause out.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod smoke;
+mod table;
 
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../support/api.rs"]

@@ -1,0 +1,295 @@
+//! The table of routes: its access, its description, and the contract's table.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use statuspulse_auth::{ROUTES, Route, Who, openapi_document};
+use statuspulse_testkit::key_of;
+use uuid::Uuid;
+
+use crate::support::World;
+
+/// Endpoints of the contract that are still to come, each with the feature that brings it. A line that is served, or that
+/// the contract doesn't name, fails.
+const TO_COME: &[(&str, &str)] = &[
+    // Preview and suggestions from the audit trail; the inventory with the care of credentials.
+    ("POST", "/v1/orgs/{org}/keys/{id}/allowlist/preview"),
+    ("GET", "/v1/orgs/{org}/keys/{id}/suggestions"),
+    ("GET", "/v1/orgs/{org}/inventory"),
+    // Rotation ahead of the end.
+    ("POST", "/v1/keys/self/successor"),
+    // Webhooks.
+    ("POST", "/v1/orgs/{org}/webhooks"),
+    ("GET", "/v1/orgs/{org}/webhooks/{id}"),
+    ("PATCH", "/v1/orgs/{org}/webhooks/{id}"),
+    ("DELETE", "/v1/orgs/{org}/webhooks/{id}"),
+    ("POST", "/v1/orgs/{org}/webhooks/{id}/test"),
+    ("POST", "/v1/orgs/{org}/webhooks/{id}/rotate-secret"),
+    ("GET", "/v1/orgs/{org}/webhooks/{id}/deliveries"),
+    ("POST", "/v1/orgs/{org}/webhooks/{id}/deliveries/{delivery}/retry"),
+    // The audit trail for readers, and alerts.
+    ("GET", "/v1/orgs/{org}/audit/events"),
+    ("GET", "/v1/orgs/{org}/audit/export"),
+    ("GET", "/v1/orgs/{org}/audit/checkpoints"),
+    ("GET", "/v1/orgs/{org}/alerts"),
+    ("POST", "/v1/orgs/{org}/alerts/{id}/acknowledge"),
+    ("POST", "/v1/orgs/{org}/alerts/{id}/resolve"),
+    // OAuth 2.
+    ("POST", "/v1/orgs/{org}/apps"),
+    ("GET", "/v1/orgs/{org}/apps/{id}"),
+    ("PATCH", "/v1/orgs/{org}/apps/{id}"),
+    ("DELETE", "/v1/orgs/{org}/apps/{id}"),
+    ("POST", "/v1/orgs/{org}/apps/{id}/secrets"),
+    ("DELETE", "/v1/orgs/{org}/apps/{id}/secrets/{secret}"),
+    ("GET", "/v1/orgs/{org}/apps/{id}/failures"),
+    ("GET", "/v1/me/grants"),
+    ("DELETE", "/v1/me/grants/{id}"),
+    ("POST", "/v1/orgs/{org}/grants/revoke"),
+    // Leaks.
+    ("POST", "/v1/leaks"),
+    ("POST", "/v1/leaks/github"),
+    // The dashboard's pages.
+    ("GET", "/"),
+    ("GET", "/login"),
+    ("GET", "/keys"),
+    ("GET", "/keys/{id}"),
+    ("GET", "/security"),
+    ("GET", "/apps"),
+    ("GET", "/audit"),
+    ("GET", "/alerts"),
+    ("GET", "/authorized-apps"),
+    // Operation.
+    ("GET", "/metrics"),
+    ("GET", "/docs"),
+];
+
+fn contract() -> BTreeSet<(String, String)> {
+    let text = include_str!("../../../../docs/spec/CONTRACT.md");
+    let (_, from) = text.split_once("## 5. HTTP: the endpoints").unwrap();
+    let (table, _) = from.split_once("Decision codes and the status").unwrap();
+    table.lines().filter_map(|line| line.strip_prefix("| ")).flat_map(endpoints).collect()
+}
+
+/// The endpoints of a row: `GET /a?x=`, `GET`/`PATCH …/{id}`, `/disable`. A method stands for all paths behind it until the
+/// next one; methods without a path belong to the next path; an abbreviated path goes on from those before it.
+fn endpoints(row: &str) -> Vec<(String, String)> {
+    let (cell, _) = row.split_once(" | ").unwrap();
+    let (mut found, mut waiting, mut methods) = (Vec::new(), Vec::new(), vec!["GET".to_owned()]);
+    let (mut first, mut previous) = (String::new(), String::new());
+    for code in cell.split('`').skip(1).step_by(2) {
+        let (verbs, rest): (Vec<&str>, Vec<&str>) = code.split_whitespace().partition(|word| is_method(word));
+        waiting.extend(verbs.iter().map(|verb| (*verb).to_owned()));
+        let Some(path) = rest.iter().find(|word| word.starts_with(['/', '…'])) else { continue };
+        if !waiting.is_empty() {
+            methods = std::mem::take(&mut waiting);
+        }
+        let path = path.split('?').next().unwrap().replace("[/…]", "");
+        let full = match path.strip_prefix('…') {
+            Some(rest) => resolve(&first, rest),
+            // `/disable` stands beside what was named before it.
+            None if first.starts_with("/v1") && !path.starts_with("/v1") => {
+                format!("{}{path}", previous.rsplit_once('/').unwrap().0)
+            }
+            None => path,
+        };
+        if first.is_empty() {
+            first.clone_from(&full);
+        }
+        found.extend(methods.iter().map(|method| (method.clone(), full.clone())));
+        previous = full;
+    }
+    found
+}
+
+fn is_method(word: &str) -> bool {
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "ANY"].contains(&word)
+}
+
+/// `…/keys/{id}/rotate`, `…/{id}` and `…/allowlist/preview` all hang below the organization or the row's first path.
+fn resolve(first: &str, rest: &str) -> String {
+    let root = rest.split('/').nth(1).unwrap();
+    if let Some((before, _)) = first.split_once(&format!("/{root}/")) {
+        return format!("{before}{rest}");
+    }
+    match root {
+        "keys" | "apps" | "alerts" | "audit" => format!("/v1/orgs/{{org}}{rest}"),
+        _ => {
+            let base = if first.ends_with("/allowlist") { first.trim_end_matches("/allowlist") } else { first };
+            format!("{base}{rest}")
+        }
+    }
+}
+
+fn served() -> BTreeSet<(String, String)> {
+    let plain = |route: &Route| (route.method.to_owned(), route.path.replace("/{path:.*}", ""));
+    ROUTES.iter().map(plain).collect()
+}
+
+fn to_come() -> BTreeSet<(String, String)> {
+    TO_COME.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect()
+}
+
+#[test]
+fn every_endpoint_of_the_contract_is_served_or_known_to_be_to_come() {
+    let known: BTreeSet<_> = served().union(&to_come()).cloned().collect();
+    let missing: Vec<_> = contract().difference(&known).cloned().collect();
+    assert!(missing.is_empty(), "in the contract, but neither served nor to come: {missing:?}");
+}
+
+#[test]
+fn nothing_is_served_that_the_contract_does_not_name() {
+    let unknown: Vec<_> = served().difference(&contract()).cloned().collect();
+    assert!(unknown.is_empty(), "served, but not in the contract: {unknown:?}");
+}
+
+#[test]
+fn nothing_that_is_to_come_is_served_already_or_unknown_to_the_contract() {
+    let (served, contract) = (served(), contract());
+    let wrong: Vec<_> = to_come().into_iter().filter(|row| served.contains(row) || !contract.contains(row)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn the_document_describes_every_route_and_nothing_else() {
+    let document = serde_json::to_value(openapi_document()).unwrap();
+    let described: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+            methods.into_iter().map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    // OpenAPI has no word for "any method"; the subrequest of nginx is a GET.
+    let served: BTreeSet<_> = served()
+        .into_iter()
+        .map(|(method, path)| (if method == "ANY" { "GET".to_owned() } else { method }, path))
+        .collect();
+    assert_eq!(described, served);
+}
+
+#[test]
+fn the_committed_document_is_that_of_the_code() {
+    let committed: Value = serde_json::from_str(include_str!("../../../../docs/openapi.json")).unwrap();
+    assert_eq!(committed, serde_json::to_value(openapi_document()).unwrap(), "run `just openapi`");
+}
+
+fn filled(route: &Route) -> String {
+    let path = route.path.replace("{org}", "acme").replace("{path:.*}", "api/v1/checks");
+    path.replace("{id}", &Uuid::nil().to_string())
+}
+
+fn method(route: &Route) -> &'static str {
+    if route.method == "ANY" { "GET" } else { route.method }
+}
+
+fn needs_credential(route: &&Route) -> bool {
+    route.who != Who::Anyone
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_route_that_needs_a_credential_answers_without_one() {
+    let world = World::new().await;
+    let mut open = Vec::new();
+    for route in ROUTES.iter().filter(needs_credential) {
+        let reply = world.api.ask(method(route), &filled(route)).json(&json!({})).send().await;
+        let challenged = reply.header("www-authenticate").starts_with("Bearer realm=");
+        if reply.outcome() != (401, "missing".into()) || !challenged {
+            open.push((route.method, route.path, reply.status, reply.text));
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_route_that_needs_a_credential_answers_to_a_wrong_one() {
+    let world = World::new().await;
+    let (_, dead) = world.key(&["checks:read"]).await;
+    let stranger = dead.replace("sp_live_", "sp_test_");
+    let mut open = Vec::new();
+    for route in ROUTES.iter().filter(needs_credential) {
+        let with = |header: &'static str, value: String| {
+            world.api.ask(method(route), &filled(route)).header(header, value).json(&json!({})).send()
+        };
+        let replies = [
+            with("authorization", format!("Bearer {stranger}")).await,
+            with("authorization", "Basic b3duZXI6cGFzc3dvcmQ=".into()).await,
+            with("cookie", "statuspulse_session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into()).await,
+            with("x-api-key", dead.clone()).await,
+        ];
+        open.extend(replies.into_iter().filter(|r| r.status != 401).map(|r| (route.path, r.status, r.text)));
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_opens_only_the_routes_of_its_scopes() {
+    let world = World::new().await;
+    // Every scope but the management ones.
+    let scopes = ["monitoring:read", "checks:read", "checks:write", "incidents:write", "webhooks:write"];
+    let (_, token) = world.key_like(key_of("production", &scopes)).await;
+    let mut open = Vec::new();
+    for route in ROUTES.iter().filter(|route| needs_credential(route) && route.who != Who::OwnKey) {
+        let reply = world.api.ask(method(route), &filled(route)).key(&token).json(&json!({})).send().await;
+        let refused = match route.who {
+            Who::Session => reply.status == 401,
+            Who::Member => reply.outcome() == (403, "credential_not_allowed".into()),
+            _ => reply.outcome() == (403, "insufficient_scope".into()),
+        };
+        if !refused {
+            open.push((route.method, route.path, reply.status, reply.text));
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_refuses_other_methods_and_says_which_it_takes() {
+    let world = World::new().await;
+    let mut wrong = Vec::new();
+    for route in ROUTES.iter().filter(|route| route.method != "ANY") {
+        let reply = world.api.ask("TRACE", &filled(route)).send().await;
+        if reply.outcome() != (405, "method_not_allowed".into()) || !reply.header("allow").contains(route.method) {
+            wrong.push((route.path, reply.status));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_carries_a_request_id_of_our_own_and_the_security_headers() {
+    let world = World::new().await;
+    let theirs = Uuid::nil().to_string();
+    let mut wrong = Vec::new();
+    for path in ["/healthz", "/v1/session", "/nowhere", "/v1/orgs/acme/keys", "/v1/forward-auth"] {
+        let reply = world.api.get(path).header("x-request-id", &theirs).send().await;
+        let id = reply.header("x-request-id").to_owned();
+        let complete = reply.header("x-content-type-options") == "nosniff"
+            && reply.header("x-frame-options") == "DENY"
+            && reply.header("referrer-policy") == "no-referrer"
+            && reply.header("content-security-policy").contains("default-src 'none'")
+            && reply.header("cache-control") == "no-store";
+        if id.parse::<Uuid>().is_err() || id == theirs || !complete {
+            wrong.push((path, id));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_error_is_a_problem_document() {
+    let world = World::new().await;
+    let asked = [("GET", "/nowhere"), ("GET", "/v1/session"), ("PUT", "/healthz"), ("POST", "/v1/session")];
+    let mut wrong = Vec::new();
+    for (method, path) in asked {
+        let reply = world.api.ask(method, path).send().await;
+        let body = reply.json();
+        let whole = ["type", "title", "status", "detail", "code", "request_id"].iter().all(|name| !body[*name].is_null());
+        let typed = reply.header("content-type") == "application/problem+json";
+        if !whole || !typed || body["request_id"] != reply.header("x-request-id") {
+            wrong.push((path, reply.text));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
