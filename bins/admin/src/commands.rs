@@ -1,10 +1,11 @@
 //! The commands, one module a noun.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use statuspulse_app::{App, AppError, Caller, boot, caller::Access, organizations};
 use statuspulse_policy::Environment;
-use std::time::Duration;
 
 use crate::output::Output;
 

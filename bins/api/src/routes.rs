@@ -33,6 +33,8 @@ pub enum Who {
     OwnKey,
     /// A resource server's key with this scope.
     Gateway(&'static str),
+    /// A gateway at one of the trusted addresses, which hands a client's credential on.
+    TrustedProxy,
 }
 
 type Answer = Result<HttpResponse, ApiError>;
@@ -75,8 +77,8 @@ pub static ROUTES: &[Route] = &[
     route!("PATCH" "/v1/orgs/{org}/settings" Who::Member, settings::change),
     route!("GET" "/v1/keys/self" Who::OwnKey, keys::own),
     route!("POST" "/v1/verify" Who::Gateway("credentials:verify"), verify::verify),
-    route!("ANY" "/v1/forward-auth" Who::Anyone, forward_auth::judge),
-    route!("ANY" "/v1/forward-auth/{path:.*}" Who::Anyone, forward_auth::judge),
+    route!("ANY" "/v1/forward-auth" Who::TrustedProxy, forward_auth::judge),
+    route!("ANY" "/v1/forward-auth/{path:[\\s\\S]*}" Who::TrustedProxy, forward_auth::judge),
     route!("GET" "/healthz" Who::Anyone, health::alive),
     route!("GET" "/readyz" Who::Anyone, health::ready),
     route!("GET" "/openapi.json" Who::Anyone, health::openapi),

@@ -102,45 +102,55 @@ pub fn service(
 /// # Errors
 /// See [`ServeError`]; nothing is left running.
 pub async fn start(config: Config, env: Env) -> Result<Running, ServeError> {
-    let catalog_file = config.settings.catalog_file.clone();
-    let instance = boot::open(config.settings, env, Purpose::Server).await?;
+    let Config { settings, listen, public_url, client_ip, has_proxies, workers, data_dir, .. } = config;
+    let catalog_file = settings.catalog_file.clone();
+    let instance = boot::open(settings, env, Purpose::Server).await?;
     for step in &instance.migrated {
         tracing::info!(step, "migration applied");
     }
-    let app = instance.app.start().await?;
-    let bind = |source| ServeError::Listen { address: config.listen.to_string(), source };
-    let socket = std::net::TcpListener::bind(config.listen);
-    let prepared = socket.and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        Ok((socket.local_addr()?, socket))
-    });
-    let (address, socket) = match prepared {
-        Ok(prepared) => prepared,
+    let resources = instance.resources;
+    let app = match instance.app.start().await {
+        Ok(app) => app,
         Err(error) => {
-            app.stop().await;
-            instance.resources.close().await?;
-            return Err(bind(error));
+            resources.close().await?;
+            return Err(error.into());
         }
     };
-    let public_url = config.public_url.unwrap_or_else(|| format!("http://{address}"));
-    let seeded = if instance.resources.is_private() {
-        seed::seed(&app, &format!("http://{address}"), config.data_dir.as_deref()).await?
-    } else {
-        None
+    let listening = async {
+        let failed = |source| ServeError::Listen { address: listen.to_string(), source };
+        let socket = std::net::TcpListener::bind(listen).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        // After the address is ours: what is printed names it, and is printed only once.
+        let seeded = if resources.is_private() {
+            seed::seed(&app, &format!("http://{address}"), data_dir.as_deref()).await?
+        } else {
+            None
+        };
+        let public_url = public_url.unwrap_or_else(|| format!("http://{address}"));
+        let state = web::Data::new(State::new(Arc::clone(&app), public_url, client_ip, has_proxies));
+        let shared = state.clone();
+        let mut server = HttpServer::new(move || service(shared.clone()))
+            .disable_signals()
+            .shutdown_timeout(GRACE_SECONDS)
+            .client_request_timeout(HEAD_TIMEOUT);
+        if let Some(workers) = workers {
+            server = server.workers(workers.get());
+        }
+        Ok::<_, ServeError>((state, address, server.listen(socket).map_err(failed)?.run(), seeded))
     };
-    let state = web::Data::new(State::new(app, public_url, config.client_ip, config.has_proxies));
-    let shared = state.clone();
-    let mut server = HttpServer::new(move || service(shared.clone()))
-        .disable_signals()
-        .shutdown_timeout(GRACE_SECONDS)
-        .client_request_timeout(HEAD_TIMEOUT);
-    if let Some(workers) = config.workers {
-        server = server.workers(workers.get());
+    match listening.await {
+        Ok((state, address, server, seeded)) => {
+            let handle = server.handle();
+            let task = tokio::spawn(server);
+            Ok(Running { state, address, handle, task, resources, seeded, catalog_file })
+        }
+        Err(error) => {
+            app.stop().await;
+            resources.close().await?;
+            Err(error)
+        }
     }
-    let server = server.listen(socket).map_err(bind)?.run();
-    let handle = server.handle();
-    let task = tokio::spawn(server);
-    Ok(Running { state, address, handle, task, resources: instance.resources, seeded, catalog_file })
 }
 
 impl Running {

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +22,8 @@ use crate::{
     env::Env,
     error::AppError,
 };
+
+mod keeper;
 
 /// Connections of a server, and of the command line.
 const SERVER_CONNECTIONS: usize = 16;
@@ -249,7 +252,8 @@ pub struct Instance {
 /// The private PostgreSQL and the claim on the data directory.
 #[derive(Debug, Default)]
 pub struct Resources {
-    cluster: Option<Cluster>,
+    cluster: Option<Arc<Cluster>>,
+    keeper: Option<keeper::Keeper>,
     _lock: Option<DataDirLock>,
 }
 
@@ -259,7 +263,11 @@ impl Resources {
     /// # Errors
     /// When it can't be stopped.
     pub async fn close(self) -> Result<(), BootError> {
-        let Some(cluster) = self.cluster else { return Ok(()) };
+        if let Some(keeper) = self.keeper {
+            keeper.end().await;
+        }
+        // The keeper held the only other one.
+        let Some(cluster) = self.cluster.and_then(Arc::into_inner) else { return Ok(()) };
         let closed = tokio::task::spawn_blocking(|| cluster.close()).await;
         closed.map_err(|error| BootError::Database(error.to_string()))??;
         Ok(())
@@ -269,6 +277,11 @@ impl Resources {
     #[must_use]
     pub const fn is_private(&self) -> bool {
         self.cluster.is_some()
+    }
+
+    /// Starts the private PostgreSQL again whenever it ends, until [`Resources::close`].
+    fn keep_running(&mut self) {
+        self.keeper = self.cluster.clone().map(keeper::Keeper::start);
     }
 }
 
@@ -283,13 +296,18 @@ pub async fn open(settings: Settings, env: Env, purpose: Purpose) -> Result<Inst
     let opening = move || -> Result<_, BootError> {
         let data_dir = statuspulse_embedded::prepare_data_dir(&data_dir)?;
         let lock = if purpose == Purpose::Server { Some(DataDirLock::acquire(&data_dir)?) } else { None };
-        let cluster = if private { Some(Cluster::open(&ClusterOptions::new(&data_dir))?) } else { None };
-        Ok((data_dir, Resources { cluster, _lock: lock }))
+        let cluster = if private { Some(Arc::new(Cluster::open(&ClusterOptions::new(&data_dir))?)) } else { None };
+        Ok((data_dir, Resources { cluster, keeper: None, _lock: lock }))
     };
     let opened = tokio::task::spawn_blocking(opening).await;
-    let (data_dir, resources) = opened.map_err(|error| BootError::Database(error.to_string()))??;
+    let (data_dir, mut resources) = opened.map_err(|error| BootError::Database(error.to_string()))??;
     match connect(settings, env, purpose, &data_dir, &resources).await {
-        Ok((app, migrated)) => Ok(Instance { app, migrated, resources }),
+        Ok((app, migrated)) => {
+            if purpose == Purpose::Server {
+                resources.keep_running();
+            }
+            Ok(Instance { app, migrated, resources })
+        }
         Err(error) => {
             resources.close().await?;
             Err(error)

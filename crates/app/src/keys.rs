@@ -1,9 +1,10 @@
 //! Keys: create, list, show, change, rotate, revoke, switch off and on, and explain.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use statuspulse_audit::redact::redact;
 use statuspulse_keys::{
     Creator, Key, KeyVersion, Status, VersionState, directory::KeySnapshot, key::check_name, lifespan::LifespanCaps,
 };
@@ -317,7 +318,16 @@ fn allowlist_warnings(environment: Environment, allowlist: Option<&Allowlist>) -
 }
 
 fn check_key_name(name: &str) -> Result<(), AppError> {
-    check_name(name).map_err(|error| AppError::field("name", "invalid_name", error.to_string()))
+    check_name(name).map_err(|error| AppError::field("name", "invalid_name", error.to_string()))?;
+    refuse_secret("name", name)
+}
+
+/// People paste the wrong thing into the wrong box; a secret must not end up in a table that many can read.
+fn refuse_secret(field: &str, text: &str) -> Result<(), AppError> {
+    if matches!(redact(text), Cow::Borrowed(_)) {
+        return Ok(());
+    }
+    Err(AppError::field(field, "holds_secret", "this text holds a token or another secret; take it out"))
 }
 
 fn check_rate_limit(limit: Option<i64>) -> Result<Option<u32>, AppError> {
@@ -365,6 +375,8 @@ fn notes_for(
                 "invalid_note",
                 "a note has at most 200 characters, no control characters",
             ));
+        } else if let Err(AppError::Invalid(secret)) = refuse_secret(&field, &note) {
+            errors.extend(secret);
         } else if let Some(cidr) = listed {
             kept.insert(cidr.to_string(), note);
         } else {

@@ -91,8 +91,10 @@ pub async fn verify(app: &App, password: Password, stored: Option<String>) -> Re
             Some(stored) => argon2.verify_password(password.0.as_bytes(), stored.as_str()).is_ok(),
             None => {
                 let mut out = [0_u8; 32];
+                // Only the time counts, so the compiler must not find out that nothing is done with it.
                 let spent = argon2.hash_password_into(password.0.as_bytes(), b"no such account!", &mut out);
-                spent.is_ok() && false
+                std::hint::black_box((spent.is_ok(), out));
+                false
             }
         })
         .await

@@ -124,6 +124,10 @@ impl Replica {
     /// Asks the feed's task to read now and waits until it has, at most a second: after a change made here, so that this
     /// instance judges the next call by it. On the command line there is no such task, and nothing to wait for.
     pub async fn catch_up(&self) {
+        // Nothing was ever loaded: no task follows the feed here. (The first pepper alone makes a loaded feed longer.)
+        if self.applied() == 0 {
+            return;
+        }
         let (done, pulled) = oneshot::channel();
         if self.wake.try_send(done).is_ok() {
             // The poll comes anyway.

@@ -51,6 +51,8 @@ pub struct Call<'a> {
     pub via: Option<Gateway>,
     /// Leave out the event of an allowed call: the request that it opens the way for writes one of its own.
     pub quiet: bool,
+    /// Let a call without any credential pass where the endpoint is public. One that is presented is judged all the same.
+    pub anonymous: bool,
 }
 
 /// The resource server that asks.
@@ -100,7 +102,10 @@ pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
 
 async fn decide<'a>(app: &Arc<App>, call: &Call<'a>, now: DateTime<Utc>) -> (Result<(), Denial<'a>>, Option<Found>) {
     let text = match call.presented {
-        Presented::Missing => return (Err(Code::Missing.into()), None),
+        Presented::Missing => {
+            let public = call.anonymous && matches!(call.requirement, Requirement::Public { .. });
+            return (if public { Ok(()) } else { Err(Code::Missing.into()) }, None);
+        }
         Presented::Malformed => return (Err(Code::Malformed.into()), None),
         Presented::Token(text) => text,
     };

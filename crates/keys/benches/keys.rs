@@ -1,5 +1,5 @@
 //! What a call pays for its token: the reject of garbage, the parse, the digest, and finding it among many keys.
-#![expect(missing_docs, clippy::unwrap_used, reason = "criterion's macros make the items; a bench fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 use std::{collections::BTreeMap, hint::black_box};
 

@@ -128,8 +128,14 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return HttpResponse::InternalServerError().finish();
     };
-    let client = credentials::client_address(&state, &request);
-    let origin = credentials::origin(&state, &request, route.path, client);
+    let (client, origin) = match route.who {
+        // A gateway speaks for a client: the handler finds out what the call looks like.
+        Who::TrustedProxy => (credentials::address(&state.forward_ip, &request), Origin::default()),
+        _ => {
+            let client = credentials::client_address(&state, &request);
+            (client, credentials::origin(&state, &request, (request.method().as_str(), route.path), client))
+        }
+    };
     let arrived_at = state.app.env.now();
     let mut context = Context {
         caller: Caller::new(Principal::Anonymous, origin, arrived_at),
@@ -164,6 +170,7 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
 async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
     match route.who {
         Who::Anyone => Ok(()),
+        Who::TrustedProxy => trusted_proxy(context),
         Who::Session => session(context, false).await,
         Who::Member => {
             if let Some(found) = presented_key(context, None, route).await? {
@@ -186,6 +193,16 @@ async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
             None => Err(missing(context, route).await),
         },
     }
+}
+
+/// Without a look at the token: who is not a gateway learns nothing about it.
+fn trusted_proxy(context: &Context) -> Result<(), ApiError> {
+    let peer = context.request.peer_addr();
+    if peer.is_some_and(|peer| context.state.forward_ip.is_trusted(peer.ip())) {
+        return Ok(());
+    }
+    let detail = "only trusted proxies may ask; see STATUSPULSE_TRUSTED_PROXIES";
+    Err(ApiError::http(403, "untrusted_caller", detail))
 }
 
 /// Judges the key of a request, if one was presented. What is allowed gets its event when the request is done.
@@ -220,6 +237,7 @@ async fn judge(context: &Context, presented: Presented<'_>, scope: Option<&'stat
         origin: context.caller.origin.clone(),
         via: None,
         quiet: true,
+        anonymous: false,
     };
     verify::judge(context.app(), call).await
 }

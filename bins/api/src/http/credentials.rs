@@ -52,14 +52,19 @@ pub(crate) fn address(policy: &statuspulse_policy::ClientIpPolicy, request: &Htt
     policy.resolve(request.peer_addr().map(|peer| peer.ip()), lines)
 }
 
-/// What the events of a request carry.
-pub(crate) fn origin(state: &State, request: &HttpRequest, route: &str, client: ClientAddress) -> Origin {
+/// What the events of a request carry. For a call that a gateway asks about, method and route are those of the call.
+pub(crate) fn origin(
+    state: &State,
+    request: &HttpRequest,
+    (method, route): (&str, &str),
+    client: ClientAddress,
+) -> Origin {
     let header =
         |name| request.headers().get(name).map(|value: &actix_web::http::header::HeaderValue| value.as_bytes());
     let agent = header(USER_AGENT);
     let names = request.headers().keys().map(|name| name.as_str()).collect::<Vec<_>>().join(",");
     let traits = RequestTraits {
-        method: request.method().as_str(),
+        method,
         route,
         user_agent: agent.unwrap_or_default(),
         accept: header(ACCEPT).unwrap_or_default(),
@@ -69,7 +74,7 @@ pub(crate) fn origin(state: &State, request: &HttpRequest, route: &str, client: 
         ip: client.ip(),
     };
     Origin {
-        method: Some(short_method(request.method().as_str())),
+        method: Some(short_method(method)),
         route: Some(route.to_owned()),
         ip: client.ip(),
         user_agent: agent.map(|raw| statuspulse_audit::redact::redact(&user_agent::escape(raw)).into_owned()),
@@ -100,7 +105,7 @@ pub(crate) fn note_secrets_in(state: &State, request: &HttpRequest, text: &str, 
     for prefix in ["sp_live_", "sp_test_"] {
         for (at, _) in text.match_indices(prefix).take(4) {
             let Some(candidate) = text.get(at..at + TOKEN_LENGTH) else { continue };
-            let origin = origin(state, request, "unmatched", client);
+            let origin = origin(state, request, (request.method().as_str(), "unmatched"), client);
             verify::note_in_url(&state.app, candidate, origin);
         }
     }

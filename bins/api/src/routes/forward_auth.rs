@@ -11,12 +11,14 @@ use statuspulse_policy::{ClientAddress, Code, EnvironmentSet, Served};
 use super::Answer;
 use crate::http::{
     ApiError, Context,
-    credentials::{self, note_secrets_in, short_method},
+    credentials::{self, note_secrets_in},
     error::{Problem, challenge_for, problem},
     query,
 };
 
 const PREFIX: &str = "/v1/forward-auth";
+/// Route of a request that names no call.
+const ROUTE: &str = PREFIX;
 /// Read only where the call's own path is behind ours: its query then belongs to the call.
 const SERVED: &str = "x-served-environments";
 const SOURCES: [(&str, &str); 2] = [("x-original-method", "x-original-uri"), ("x-forwarded-method", "x-forwarded-uri")];
@@ -29,16 +31,7 @@ const SOURCES: [(&str, &str); 2] = [("x-original-method", "x-original-uri"), ("x
     (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem),
     (status = 503, body = Problem)))]
 pub(crate) async fn judge(context: Context) -> Answer {
-    let trusted = context.request.peer_addr().is_some_and(|peer| context.state.forward_ip.is_trusted(peer.ip()));
-    if !trusted {
-        // Without a look at the token: who is not a gateway learns nothing about it.
-        return Err(ApiError::http(
-            403,
-            "untrusted_caller",
-            "only trusted proxies may ask; see STATUSPULSE_TRUSTED_PROXIES",
-        ));
-    }
-    let client = credentials::address(&context.state.forward_ip, &context.request);
+    let client = context.client;
     let Some(route) = asked(&context.request) else {
         note_ambiguous(&context, client);
         let detail = "exactly one source must name method and path: see the documentation of gateways";
@@ -48,8 +41,8 @@ pub(crate) async fn judge(context: Context) -> Answer {
     let app = context.app();
     let catalog = app.catalog.load_full();
     let requirement = catalog.requirement(&route.method, &route.path);
-    let mut origin = context.caller.origin.clone();
-    origin.method = Some(short_method(&route.method));
+    let seen_as = (route.method.as_str(), requirement.route().unwrap_or_default());
+    let origin = credentials::origin(&context.state, &context.request, seen_as, client);
     let call = Call {
         presented: credentials::presented(context.request.headers()),
         client,
@@ -59,6 +52,7 @@ pub(crate) async fn judge(context: Context) -> Answer {
         origin,
         via: None,
         quiet: false,
+        anonymous: true,
     };
     let verdict = verify::judge(app, call).await;
     Ok(answer(&context.request, &catalog, verdict))
@@ -66,6 +60,10 @@ pub(crate) async fn judge(context: Context) -> Answer {
 
 fn answer(request: &HttpRequest, catalog: &statuspulse_policy::Catalog, verdict: Verdict) -> HttpResponse {
     let Verdict { code, required_scope, credential } = verdict;
+    if code == Code::Allowed && credential.is_none() {
+        // A public endpoint, called without a credential.
+        return HttpResponse::Ok().finish();
+    }
     let granted = credential.as_ref().and_then(|found| Some((found, found.grant()?)));
     let (Code::Allowed, Some((found, grant))) = (code, granted) else {
         let mut refused = problem(request, ApiError::Judged { code, scope: required_scope.clone() });
@@ -113,14 +111,15 @@ fn asked(request: &HttpRequest) -> Option<Asked> {
     Some(Asked { method, path, served })
 }
 
-/// A header's value, if it is there once: `Some(None)` when it isn't there, none when it can't be read.
+/// A header's value, if it is there once: `Some(None)` when it isn't there, none when it is there twice. Bytes that aren't
+/// UTF-8 become a character that no canonical path has.
 fn only(headers: &HeaderMap, name: &str) -> Option<Option<String>> {
     let mut lines = headers.get_all(name);
     let Some(line) = lines.next() else { return Some(None) };
     if lines.next().is_some() {
         return None;
     }
-    line.to_str().ok().map(|text| Some(text.to_owned()))
+    Some(Some(String::from_utf8_lossy(line.as_bytes()).into_owned()))
 }
 
 fn served_by_query(request: &HttpRequest) -> Served {
@@ -149,6 +148,6 @@ fn note_ambiguous(context: &Context, client: ClientAddress) {
     event.outcome = Outcome::Denied;
     event.reason = Some("ambiguous_route");
     event.status = Some(403);
-    event.origin.ip = client.ip();
+    event.origin = credentials::origin(&context.state, &context.request, ("", ROUTE), client);
     context.app().recorder.queue(event);
 }

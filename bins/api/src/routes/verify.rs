@@ -99,6 +99,7 @@ pub(crate) async fn verify(context: Context) -> Answer {
         origin: origin(&context, &question, requirement, asked.client),
         via: Some(Gateway { key: gateway.key.key.id, organization: gateway.organization.id }),
         quiet: false,
+        anonymous: false,
     };
     let verdict = judgement::judge(app, call).await;
     Ok(HttpResponse::Ok().json(answer(&context, &catalog, verdict)))

@@ -36,12 +36,11 @@ async fn every_step_can_be_undone_and_done_again() {
     let db = TestDb::new().await;
     let database = parse_url(db.url()).unwrap();
     migrations::revert_all(&database).await.unwrap();
-    let left = format!(
-        "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OURS}"
-    );
+    let left =
+        format!("SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OURS}");
     let left = texts(&db, &left).await;
     let applied = migrations::migrate(&database, Utc::now()).await.unwrap();
-    assert_eq!((left.len(), applied.len()), (0, 3));
+    assert_eq!((left.len(), applied.len()), (0, 4));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +57,7 @@ async fn of_several_instances_that_start_at_once_one_migrates() {
         applied.push(start.await.unwrap());
     }
     applied.sort_unstable();
-    assert_eq!(applied, [0, 0, 0, 0, 0, 3]);
+    assert_eq!(applied, [0, 0, 0, 0, 0, 4]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,4 +75,23 @@ async fn the_feed_has_exactly_one_row() {
     let db = TestDb::new().await;
     let refused = db.client().await.batch_execute("INSERT INTO key_feed (only_row, seq) VALUES (true, 5)").await;
     assert!(refused.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_edited_by_hand_takes_a_number_of_the_feed() {
+    let db = TestDb::new().await;
+    let client = db.client().await;
+    let edits = "INSERT INTO organizations (id, slug, name, created_at, seq)
+            VALUES ('00000000-0000-0000-0000-000000000001', 'acme', 'Acme', now(), 0);
+        INSERT INTO keys (id, organization_id, environment, name, scopes, lifespan_seconds, current_version, created_at,
+                          created_by, created_by_kind, seq)
+            VALUES ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000001', 'staging', 'k', 1, 60,
+                    1, now(), 'root', 'operator', 0);
+        UPDATE keys SET scopes = 0;
+        UPDATE keys SET last_used_at = now();
+        UPDATE organizations SET reuse_policy = 'kill'";
+    client.batch_execute(edits).await.unwrap();
+    let numbers =
+        "SELECT concat_ws(' ', (SELECT seq FROM keys), (SELECT seq FROM organizations), (SELECT seq FROM key_feed))";
+    assert_eq!(texts(&db, numbers).await, ["1 2 2"]);
 }

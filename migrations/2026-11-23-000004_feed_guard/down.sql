@@ -1,0 +1,6 @@
+DROP TRIGGER organizations_stamp ON organizations;
+DROP TRIGGER key_versions_stamp ON key_versions;
+DROP TRIGGER keys_stamp ON keys;
+DROP FUNCTION stamp_key_of_version();
+DROP FUNCTION stamp_row();
+DROP FUNCTION take_feed_number();
