@@ -19,13 +19,15 @@ use statuspulse_keys::{
     directory::{Applied, Found},
 };
 use statuspulse_policy::counter_key;
-use statuspulse_store::{StoreError, feed, instances, keys, listen::Listener, organizations, pool};
+use statuspulse_store::{Conn, StoreError, feed, instances, keys, listen::Listener, organizations, pool};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{app::App, error::AppError};
 
 /// How often the feed is asked without a hint. A hint that got lost costs no more than this.
 pub const POLL: Duration = Duration::from_millis(750);
+/// A database that says nothing for this long is away; the connection is given up.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How often the heartbeat is written while nothing changes.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often the clock is compared with the database's.
@@ -48,6 +50,7 @@ pub struct Replica {
     applied: AtomicI64,
     fresh_at: AtomicU64,
     last_poll_failed: AtomicBool,
+    leaving: AtomicBool,
     clock_skew_ms: AtomicI64,
     queries: AtomicUsize,
     negative: Cache<u128, DateTime<Utc>>,
@@ -67,6 +70,7 @@ impl Replica {
             applied: AtomicI64::new(0),
             fresh_at: AtomicU64::new(millis(now)),
             last_poll_failed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             clock_skew_ms: AtomicI64::new(0),
             queries: AtomicUsize::new(0),
             negative: Cache::new(NEGATIVE_ENTRIES),
@@ -116,8 +120,9 @@ impl Replica {
 
     /// Loads everything, at start.
     pub(crate) async fn load(&self, app: &App) -> Result<(), AppError> {
-        self.pull(app).await?;
-        self.beat(app).await?;
+        let mut conn = app.conn().await?;
+        self.pull(app, &mut conn).await?;
+        self.beat(app, &mut conn).await?;
         Ok(())
     }
 
@@ -135,10 +140,11 @@ impl Replica {
         }
     }
 
-    async fn pull(&self, app: &App) -> Result<bool, StoreError> {
+    async fn pull(&self, app: &App, conn: &mut Conn) -> Result<bool, StoreError> {
         let before = self.applied();
-        let mut conn = app.pool.get().await?;
-        let changes = feed::changes_after(&mut conn, before, app.env.now()).await?;
+        // What is read is as old as the question, not as the answer.
+        let asked_at = app.env.monotonic();
+        let changes = feed::changes_after(conn, before, app.env.now()).await?;
         for organization in changes.organizations {
             self.directory.apply_organization(organization);
         }
@@ -158,12 +164,14 @@ impl Replica {
             }
         }
         self.applied.fetch_max(changes.through, Ordering::AcqRel);
-        self.fresh_at.store(millis(app.env.monotonic()), Ordering::Release);
+        self.fresh_at.fetch_max(millis(asked_at), Ordering::AcqRel);
         Ok(changes.through > before)
     }
 
-    async fn beat(&self, app: &App) -> Result<(), StoreError> {
-        let mut conn = app.pool.get().await?;
+    async fn beat(&self, app: &App, conn: &mut Conn) -> Result<(), StoreError> {
+        if self.leaving.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let now = app.env.now();
         let beat = instances::Heartbeat {
             id: app.instance,
@@ -171,12 +179,11 @@ impl Replica {
             at: now,
             max_staleness_seconds: i32::try_from(self.max_staleness.as_secs()).unwrap_or(i32::MAX),
         };
-        instances::beat(&mut conn, &beat, now).await
+        instances::beat(conn, &beat, now).await
     }
 
-    async fn compare_clocks(&self, app: &App) -> Result<(), StoreError> {
-        let mut conn = app.pool.get().await?;
-        let theirs = feed::database_time(&mut conn).await?;
+    async fn compare_clocks(&self, app: &App, conn: &mut Conn) -> Result<(), StoreError> {
+        let theirs = feed::database_time(conn).await?;
         let skew = (app.env.now() - theirs).num_milliseconds();
         self.clock_skew_ms.store(skew, Ordering::Relaxed);
         if skew.abs() > 2_000 {
@@ -187,6 +194,7 @@ impl Replica {
 
     /// Takes the heartbeat away: nobody has to wait for an instance that has left in order.
     pub(crate) async fn leave(&self, app: &App) {
+        self.leaving.store(true, Ordering::Release);
         let left = async {
             let mut conn = app.pool.get().await?;
             instances::remove(&mut conn, app.instance).await
@@ -251,19 +259,18 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The feed's task.
+/// The feed's task, with a connection of its own: a busy pool must not hold a revocation up.
 pub(crate) async fn follow(app: Arc<App>) {
-    let Some(mut woken) = app.replica.woken.lock().await.take() else {
-        return;
-    };
-    let Ok(database) = pool::parse_url(&app.replica.database_url) else {
-        return;
-    };
+    let Some(mut woken) = app.replica.woken.lock().await.take() else { return };
+    let Ok(database) = pool::parse_url(&app.replica.database_url) else { return };
+    // Well within the bound, also where it is set to a second.
+    let poll = POLL.min(app.replica.max_staleness / 4);
+    let mut follower = Follower::default();
     let mut listener: Option<Listener> = None;
-    let (mut beat_due, mut clock_due) = (tokio::time::Instant::now(), tokio::time::Instant::now());
     loop {
         if listener.is_none() {
-            listener = Listener::connect(&database).await.ok();
+            let connecting = tokio::time::timeout(SILENCE, Listener::connect(&database));
+            listener = connecting.await.ok().and_then(Result::ok);
         }
         let mut waiting = Vec::new();
         let mut lost = false;
@@ -273,7 +280,7 @@ pub(crate) async fn follow(app: Arc<App>) {
                 None => return,
             },
             alive = hint(listener.as_mut()) => lost = !alive,
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(poll) => {}
         }
         if lost {
             listener = None;
@@ -281,32 +288,49 @@ pub(crate) async fn follow(app: Arc<App>) {
         while let Ok(done) = woken.try_recv() {
             waiting.push(done);
         }
-        let pulled = app.replica.pull(&app).await;
-        let failed = pulled.is_err();
-        if failed != app.replica.last_poll_failed.swap(failed, Ordering::Relaxed) {
-            match &pulled {
+        let pulled = tokio::time::timeout(SILENCE, follower.round(&app, &database)).await;
+        let pulled = pulled.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())));
+        if pulled.is_err() {
+            follower.conn = None;
+        }
+        if pulled.is_err() != app.replica.last_poll_failed.swap(pulled.is_err(), Ordering::Relaxed) {
+            match pulled {
                 Err(error) => tracing::warn!(%error, "the change feed can't be read; calls are judged from memory"),
-                Ok(_) => tracing::info!("the change feed can be read again"),
-            }
-        }
-        if let Ok(changed) = pulled
-            && (changed || tokio::time::Instant::now() >= beat_due)
-        {
-            beat_due = tokio::time::Instant::now() + BEAT_EVERY;
-            if let Err(error) = app.replica.beat(&app).await {
-                tracing::warn!(%error, "the heartbeat could not be written");
-            }
-        }
-        if !failed && tokio::time::Instant::now() >= clock_due {
-            clock_due = tokio::time::Instant::now() + CLOCK_EVERY;
-            if let Err(error) = app.replica.compare_clocks(&app).await {
-                tracing::warn!(%error, "the clocks could not be compared");
+                Ok(()) => tracing::info!("the change feed can be read again"),
             }
         }
         for done in waiting {
             // Whoever waited may have given up.
             let _ = done.send(());
         }
+    }
+}
+
+/// What the feed's task keeps from round to round.
+#[derive(Default)]
+struct Follower {
+    conn: Option<Conn>,
+    beat_at: Option<tokio::time::Instant>,
+    clock_at: Option<tokio::time::Instant>,
+}
+
+impl Follower {
+    async fn round(&mut self, app: &App, database: &pool::Config) -> Result<(), StoreError> {
+        let conn = match &mut self.conn {
+            Some(conn) => conn,
+            empty => empty.insert(pool::dedicated(database).await?),
+        };
+        let changed = app.replica.pull(app, conn).await?;
+        let due = |at: Option<tokio::time::Instant>, every| at.is_none_or(|at| at.elapsed() >= every);
+        if changed || due(self.beat_at, BEAT_EVERY) {
+            app.replica.beat(app, conn).await?;
+            self.beat_at = Some(tokio::time::Instant::now());
+        }
+        if due(self.clock_at, CLOCK_EVERY) {
+            app.replica.compare_clocks(app, conn).await?;
+            self.clock_at = Some(tokio::time::Instant::now());
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,9 @@ use diesel_async::{
 };
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::NoTls;
+
+pub use tokio_postgres::Config;
 
 use crate::error::StoreError;
 
@@ -19,6 +21,8 @@ pub type PooledConn = deadpool::Object<AsyncPgConnection>;
 
 /// How long a request waits for a connection, and a connection for the server.
 const WAIT: Duration = Duration::from_secs(3);
+/// How long a connection may be without an answer from the other machine.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How long one statement may take, in milliseconds, and how long it may wait for a lock.
 const STATEMENT_TIMEOUT_MS: u32 = 10_000;
 const LOCK_TIMEOUT_MS: u32 = 5_000;
@@ -48,6 +52,8 @@ pub fn parse_url(url: &str) -> Result<Config, UrlError> {
         return Err(UrlError);
     }
     config.connect_timeout(WAIT).application_name("statuspulse-auth");
+    // A host that vanished without a word must not hold a request for the quarter of an hour that TCP would.
+    config.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE);
     Ok(config)
 }
 
@@ -89,13 +95,20 @@ impl Pool {
     }
 }
 
+/// A connection outside of the pool, for a task that keeps it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the database can't be reached.
+pub async fn dedicated(database: &Config) -> Result<AsyncPgConnection, StoreError> {
+    connect(database.clone()).await.map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
 async fn connect(database: Config) -> ConnectionResult<AsyncPgConnection> {
     let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(describe(&error));
     let (client, connection) = database.connect(NoTls).await.map_err(bad)?;
     let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
     // Statements and not start-up options, which poolers in between refuse.
-    let bounds =
-        format!("SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET lock_timeout = {LOCK_TIMEOUT_MS}");
+    let bounds = format!("SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET lock_timeout = {LOCK_TIMEOUT_MS}");
     conn.batch_execute(&bounds).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     // Passing errors are told by their text, see `StoreError`. Only a superuser may choose its language; for others it is
     // that of the server.

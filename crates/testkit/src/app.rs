@@ -32,6 +32,7 @@ pub struct Builder {
     clock: Option<Arc<FixedClock>>,
     catalog: Option<Catalog>,
     connections: usize,
+    bcrypt_cost: Option<BcryptCost>,
 }
 
 impl TestApp {
@@ -54,6 +55,7 @@ impl TestApp {
             clock: Some(Arc::default()),
             catalog: None,
             connections: CONNECTIONS,
+            bcrypt_cost: None,
         }
     }
 
@@ -158,6 +160,13 @@ impl Builder {
         self
     }
 
+    /// A cost of new bcrypt hashes as in earnest; by default the cheap one.
+    #[must_use]
+    pub const fn bcrypt_cost(mut self, cost: BcryptCost) -> Self {
+        self.bcrypt_cost = Some(cost);
+        self
+    }
+
     /// A clock that others share.
     #[must_use]
     pub fn clock(mut self, clock: Arc<FixedClock>) -> Self {
@@ -198,7 +207,7 @@ impl Builder {
             database_url: self.url.clone(),
             masters: MasterKeys::parse(&self.master_key).expect("a master key"),
             catalog: self.catalog.clone().unwrap_or_else(|| Catalog::builtin().expect("the built-in catalog")),
-            bcrypt_cost: cheap_bcrypt(),
+            bcrypt_cost: self.bcrypt_cost.unwrap_or_else(cheap_bcrypt),
             max_staleness: self.max_staleness,
             instance: self.instance.unwrap_or_else(new_instance),
             cores: 2,

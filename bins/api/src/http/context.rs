@@ -1,6 +1,6 @@
 //! A request on its way to its handler: who asks was judged, the body is still unread.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -30,6 +30,8 @@ use crate::{
     state::State,
 };
 
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// A header that scripts of other origins can't send, with the session's token.
 const CSRF: &str = "x-csrf-token";
 
@@ -147,7 +149,7 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     };
     let request = context.request.clone();
     let (state, mut caller) = (context.state.clone(), context.caller.clone());
-    let admitted = admit(route, &mut context).await;
+    let admitted = within(PATIENCE, admit(route, &mut context)).await;
     let organization = context
         .access()
         .ok()
@@ -156,7 +158,9 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     let result = match admitted {
         Ok(()) => {
             caller = context.caller.clone();
-            (route.handler)(context).await
+            // A database that hangs must not hold its callers for ever; whoever asked to wait may.
+            let patience = PATIENCE + super::query::wait(&request).unwrap_or_default().min(PATIENCE * 2);
+            within(patience, (route.handler)(context)).await
         }
         Err(error) => {
             caller.principal = context.caller.principal;
@@ -165,6 +169,11 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     };
     note(&state, &caller, route, organization, &result);
     result.unwrap_or_else(|error| problem(&request, error))
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let late = |_| AppError::Unavailable { cause: "the request took too long".into() }.into();
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
 async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
