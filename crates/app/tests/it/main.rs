@@ -1,0 +1,4 @@
+//! Use cases over real PostgreSQL, where the API is not the way to see them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod recorder;
