@@ -9,7 +9,7 @@ CREATE TABLE organizations (
     unused_key_days int NULL CHECK (unused_key_days BETWEEN 30 AND 365),
     developer_scopes bigint NULL,
     reuse_policy text NOT NULL DEFAULT 'alert' CHECK (reuse_policy IN ('alert', 'kill')),
-    allowed_cidrs cidr[] NULL CHECK (allowed_cidrs <> '{}'),
+    allowed_cidrs cidr[] NULL CHECK (allowed_cidrs <> '{}' AND array_position(allowed_cidrs, NULL) IS NULL),
     seq bigint NOT NULL
 );
 CREATE INDEX organizations_seq ON organizations (seq);

@@ -33,9 +33,12 @@ CREATE TABLE keys (
     environment text NOT NULL REFERENCES environments (name),
     name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 100),
     scopes bigint NOT NULL,
-    allowed_cidrs cidr[] NULL,
+    allowed_cidrs cidr[] NULL CHECK (array_position(allowed_cidrs, NULL) IS NULL),
     allow_any boolean NOT NULL DEFAULT false,
-    allowlist_notes jsonb NOT NULL DEFAULT '{}',
+    allowlist_notes jsonb NOT NULL DEFAULT '{}' CHECK (
+        jsonb_typeof(allowlist_notes) = 'object'
+        AND NOT jsonb_path_exists(allowlist_notes, '$.* ? (@.type() != "string")')
+    ),
     rate_limit_per_minute int NULL CHECK (rate_limit_per_minute BETWEEN 1 AND 1000000),
     lifespan_seconds int NOT NULL CHECK (lifespan_seconds > 0),
     auto_rotate boolean NOT NULL DEFAULT false,
@@ -45,11 +48,12 @@ CREATE TABLE keys (
     created_at timestamptz NOT NULL,
     created_by text NOT NULL,
     created_by_kind text NOT NULL CHECK (created_by_kind IN ('user', 'operator')),
+    CHECK (created_by_kind <> 'user' OR created_by ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
     disabled_at timestamptz NULL,
     revoked_at timestamptz NULL,
     revoke_reason text NULL,
     last_used_at timestamptz NULL,
-    last_used_ips inet[] NOT NULL DEFAULT '{}',
+    last_used_ips inet[] NOT NULL DEFAULT '{}' CHECK (array_position(last_used_ips, NULL) IS NULL),
     seq bigint NOT NULL
 );
 CREATE INDEX keys_organization ON keys (organization_id, created_at DESC, id DESC);

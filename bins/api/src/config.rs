@@ -154,15 +154,15 @@ impl ServeArgs {
 fn read_public_url(text: &str) -> Result<String, ConfigError> {
     const NAME: &str = "STATUSPULSE_PUBLIC_URL";
     const ACCEPTED: &str = "an absolute http or https URL without user, query and fragment";
-    // A user name or password may be a secret, so the value of such a one isn't repeated.
-    let url = Url::parse(text).map_err(|_| ConfigError::secret(NAME, ACCEPTED))?;
+    // What stands before an `@` may be a password, so the value of such a one isn't repeated.
+    let refused = || {
+        if text.contains('@') { ConfigError::secret(NAME, ACCEPTED) } else { ConfigError::new(NAME, text, ACCEPTED) }
+    };
+    let url = Url::parse(text).map_err(|_| refused())?;
     let plain = url.username().is_empty() && url.password().is_none();
-    let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
-    if !plain {
-        return Err(ConfigError::secret(NAME, ACCEPTED));
-    }
-    if !usable || url.fragment().is_some() {
-        return Err(ConfigError::new(NAME, text, ACCEPTED));
+    let usable = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if !plain || !usable || url.query().is_some() || url.fragment().is_some() {
+        return Err(refused());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

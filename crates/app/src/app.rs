@@ -75,15 +75,14 @@ impl App {
             recorder: Recorder::new(stream),
             bcrypt_cost: options.bcrypt_cost,
             instance: options.instance,
-            checks: verify::SecretChecks::default(),
+            checks: verify::SecretChecks::new(options.cores),
             env,
         };
         crate::peppers::open(&app).await?;
         Ok(app)
     }
 
-    /// Loads all keys and starts the background tasks of a server: the change feed, the audit writer, deferred checks,
-    /// housekeeping. They end with the runtime.
+    /// Loads all keys and starts the background tasks of a server: the change feed, the audit writer, housekeeping. They end with the runtime.
     ///
     /// # Errors
     /// When the database can't be reached: an instance starts with everything or not at all.
@@ -92,7 +91,6 @@ impl App {
         app.replica.load(&app).await?;
         tokio::spawn(crate::replica::follow(Arc::clone(&app)));
         tokio::spawn(recorder::write_events(Arc::clone(&app)));
-        tokio::spawn(verify::work_off_checks(Arc::clone(&app)));
         tokio::spawn(maintenance::run(Arc::clone(&app)));
         Ok(app)
     }

@@ -46,17 +46,6 @@ impl HashGate {
         self.blocking(permit, work).await
     }
 
-    /// A place at once, or none.
-    #[must_use]
-    pub fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).try_acquire_owned().ok()
-    }
-
-    /// A place, however long it takes; for the one task that works off deferred checks.
-    pub async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).acquire_owned().await.ok()
-    }
-
     /// Runs a slow computation in a place that was taken before.
     ///
     /// # Errors

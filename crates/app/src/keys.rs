@@ -323,7 +323,7 @@ fn check_key_name(name: &str) -> Result<(), AppError> {
 }
 
 /// People paste the wrong thing into the wrong box; a secret must not end up in a table that many can read.
-fn refuse_secret(field: &str, text: &str) -> Result<(), AppError> {
+pub(crate) fn refuse_secret(field: &str, text: &str) -> Result<(), AppError> {
     if matches!(redact(text), Cow::Borrowed(_)) {
         return Ok(());
     }

@@ -18,7 +18,6 @@ pub(crate) async fn run(app: Arc<App>) {
         if let Err(error) = pass(&app).await {
             tracing::warn!(%error, "housekeeping did not finish; the next round tries again");
         }
-        app.replica.forget_idle_clients();
         tokio::time::sleep(EVERY).await;
     }
 }

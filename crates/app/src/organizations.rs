@@ -64,6 +64,9 @@ pub async fn create(app: &App, caller: &Caller, slug: &str, name: &str) -> Resul
     if let Err(error) = statuspulse_keys::key::check_name(name) {
         errors.push(FieldError::new("name", "invalid_name", error.to_string()));
     }
+    if let Err(AppError::Invalid(secret)) = crate::keys::refuse_secret("name", name) {
+        errors.extend(secret);
+    }
     if !errors.is_empty() {
         return Err(AppError::Invalid(errors));
     }

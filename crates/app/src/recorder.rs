@@ -113,6 +113,9 @@ impl Recorder {
     }
 
     fn lose(&self, count: u64) {
+        if count == 0 {
+            return;
+        }
         self.lost_ever.fetch_add(count, Ordering::Relaxed);
         // Log the first of a row; the gap record has the number.
         if self.lost.fetch_add(count, Ordering::AcqRel) == 0 {
@@ -241,58 +244,73 @@ pub async fn write_events(app: Arc<App>) {
     }
 }
 
-/// Writes a batch, however long the database is away; the queue takes what comes meanwhile. A batch that the database
-/// refuses is halved until the row is alone; that row is lost and counted.
+/// Writes a batch, however long the database is away; the queue takes what comes meanwhile. Events that the database
+/// refuses are halved until the row is alone; that row is lost and counted. Alerts have transactions of their own.
 async fn write_batch(app: &App, batch: &mut Batch) {
-    let happenings: Vec<Happening> = std::mem::take(&mut batch.happenings).into_values().collect();
+    let mut happenings: Vec<Happening> = std::mem::take(&mut batch.happenings).into_values().collect();
+    // Always in the same order: two instances that write at once must not wait for each other.
+    happenings.sort_by(|a, b| (a.rule.as_str(), &a.subject).cmp(&(b.rule.as_str(), &b.subject)));
     let mut parts = vec![std::mem::take(&mut batch.events)];
-    let mut alerts_due = !happenings.is_empty();
-    while let Some(events) = parts.pop() {
-        let raised: &[Happening] = if alerts_due { &happenings } else { &[] };
-        match try_write(app, &events, raised).await {
-            Ok(()) => {
-                alerts_due = false;
-                app.recorder.behind.store(false, Ordering::Relaxed);
-            }
-            Err(error) if error.is_unavailable() => {
-                app.recorder.behind.store(true, Ordering::Relaxed);
-                tracing::warn!(%error, waiting = events.len(), "audit events wait for the database");
-                parts.push(events);
-                tokio::time::sleep(RETRY).await;
-            }
+    while let Some(mut events) = parts.pop() {
+        match persist(app, &Piece::Events(&events)).await {
+            Ok(()) => {}
             Err(error) if events.len() <= 1 => {
-                tracing::error!(%error, "an audit event or alert was refused by the database");
-                if alerts_due && !events.is_empty() {
-                    // Find out which of the two it is.
-                    alerts_due = false;
-                    parts.push(events);
-                } else {
-                    alerts_due = false;
-                    app.recorder.lose(1);
-                }
+                tracing::error!(%error, "an audit event was refused by the database");
+                app.recorder.lose(events.len() as u64);
             }
             Err(_) => {
-                let mut first = events;
-                let second = first.split_off(first.len() / 2);
+                let second = events.split_off(events.len() / 2);
                 parts.push(second);
-                parts.push(first);
+                parts.push(events);
             }
         }
     }
-    if alerts_due {
-        tracing::error!(alerts = happenings.len(), "alerts could not be opened");
+    for happening in happenings {
+        if let Err(error) = persist(app, &Piece::Alert(&happening)).await {
+            tracing::error!(%error, rule = happening.rule.as_str(), subject = %happening.subject, "an alert was refused");
+            app.recorder.lose(1);
+        }
     }
 }
 
-async fn try_write(app: &App, events: &[NumberedEvent], happenings: &[Happening]) -> Result<(), StoreError> {
+/// What one transaction of the writer holds.
+enum Piece<'a> {
+    Events(&'a [NumberedEvent]),
+    Alert(&'a Happening),
+}
+
+/// Tries again as long as the database is away.
+async fn persist(app: &App, piece: &Piece<'_>) -> Result<(), StoreError> {
+    loop {
+        let written = match piece {
+            Piece::Events(events) => write_part(app, events).await,
+            Piece::Alert(happening) => raise_alone(app, happening).await,
+        };
+        match written {
+            Err(error) if error.is_unavailable() => {
+                app.recorder.behind.store(true, Ordering::Relaxed);
+                tracing::warn!(%error, "audit events and alerts wait for the database");
+                tokio::time::sleep(RETRY).await;
+            }
+            // The answer to an earlier commit was lost, not the commit.
+            Err(error) if error.is_duplicate_of_column("occurred_at_stream_sequence") => return Ok(()),
+            other => {
+                app.recorder.behind.store(false, Ordering::Relaxed);
+                return other;
+            }
+        }
+    }
+}
+
+async fn write_part(app: &App, events: &[NumberedEvent]) -> Result<(), StoreError> {
     let mut conn = app.pool.get().await?;
     let lost = app.recorder.lost.load(Ordering::Acquire);
+    if events.is_empty() && lost == 0 {
+        return Ok(());
+    }
     let now = app.env.now();
     conn.transaction(async |conn| {
         audit::insert(conn, events, now).await?;
-        for happening in happenings {
-            raise(app, conn, happening).await?;
-        }
         if lost > 0 {
             write_gap(app, conn, lost, now).await?;
         }
@@ -301,6 +319,11 @@ async fn try_write(app: &App, events: &[NumberedEvent], happenings: &[Happening]
     .await?;
     app.recorder.lost.fetch_sub(lost, Ordering::AcqRel);
     Ok(())
+}
+
+async fn raise_alone(app: &App, happening: &Happening) -> Result<(), StoreError> {
+    let mut conn = app.pool.get().await?;
+    conn.transaction(async |conn| raise(app, conn, happening).await).await
 }
 
 /// Opens or continues an alert, with the event of its opening, in the caller's transaction.

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -14,20 +14,31 @@ use std::{
 use chrono::{DateTime, Utc};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use quick_cache::sync::Cache;
+use serde_json::{Map, json};
+use statuspulse_audit::AlertRule;
 use statuspulse_keys::{
     Directory, LookupId,
     directory::{Applied, Found},
 };
 use statuspulse_policy::counter_key;
-use statuspulse_store::{Conn, StoreError, feed, instances, keys, listen::Listener, organizations, pool};
-use tokio::sync::{mpsc, oneshot};
+use statuspulse_store::{
+    Conn, StoreError, alerts::Happening, feed, instances, keys, listen::Listener, organizations, pool,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{app::App, error::AppError};
 
 /// How often the feed is asked without a hint. A hint that got lost costs no more than this.
 pub const POLL: Duration = Duration::from_millis(750);
-/// A database that says nothing for this long is away; the connection is given up.
+/// A database that can't be connected to in this time is away.
 const SILENCE: Duration = Duration::from_secs(5);
+/// The same for one round of the feed, which after a mass change or a restore may have much to read.
+const ROUND: Duration = Duration::from_secs(60);
+/// After a look-up that the database didn't answer, the next ones are refused for this long.
+const FAILED_FOR: Duration = Duration::from_secs(1);
 /// How often the heartbeat is written while nothing changes.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often the clock is compared with the database's.
@@ -50,6 +61,7 @@ pub struct Replica {
     applied: AtomicI64,
     fresh_at: AtomicU64,
     last_poll_failed: AtomicBool,
+    failed_at: Mutex<Option<Instant>>,
     leaving: AtomicBool,
     clock_skew_ms: AtomicI64,
     queries: AtomicUsize,
@@ -70,6 +82,7 @@ impl Replica {
             applied: AtomicI64::new(0),
             fresh_at: AtomicU64::new(millis(now)),
             last_poll_failed: AtomicBool::new(false),
+            failed_at: Mutex::default(),
             leaving: AtomicBool::new(false),
             clock_skew_ms: AtomicI64::new(0),
             queries: AtomicUsize::new(0),
@@ -144,7 +157,19 @@ impl Replica {
         let before = self.applied();
         // What is read is as old as the question, not as the answer.
         let asked_at = app.env.monotonic();
-        let changes = feed::changes_after(conn, before, app.env.now()).await?;
+        let mut changes = feed::changes_after(conn, before, app.env.now()).await?;
+        if changes.through < before {
+            // A restored backup, or a failover that lost the last commits: numbers are given a second time, and what is
+            // held under them may never have happened.
+            tracing::error!(
+                held = before,
+                found = changes.through,
+                "the change feed went back; everything is read again"
+            );
+            changes = feed::changes_after(conn, 0, app.env.now()).await?;
+            self.directory.clear();
+            self.applied.store(0, Ordering::Release);
+        }
         for organization in changes.organizations {
             self.directory.apply_organization(organization);
         }
@@ -163,9 +188,13 @@ impl Replica {
                 tracing::error!(key = %id, "a key of an organization that the feed never brought");
             }
         }
+        for broken in changes.unreadable {
+            self.directory.forget_key(broken.key, broken.sequence);
+            app.recorder.alert(unreadable(&broken, app.env.now()));
+        }
         self.applied.fetch_max(changes.through, Ordering::AcqRel);
         self.fresh_at.fetch_max(millis(asked_at), Ordering::AcqRel);
-        Ok(changes.through > before)
+        Ok(changes.through != before)
     }
 
     async fn beat(&self, app: &App, conn: &mut Conn) -> Result<(), StoreError> {
@@ -233,21 +262,43 @@ impl Replica {
         if !allowed {
             return Ok(None);
         }
+        // While the database is away, one look-up a second finds out whether it is back; the others don't queue for it.
+        if self.failed_at().is_some_and(|at| at.elapsed() < FAILED_FOR) {
+            return Err(AppError::Unavailable { cause: "the database was away a moment ago".into() });
+        }
         self.queries.fetch_add(1, Ordering::Relaxed);
-        let mut conn = app.conn().await?;
-        let Some(snapshot) = keys::find_by_lookup(&mut conn, lookups).await? else {
+        let read = async { keys::find_by_lookup(&mut *app.pool.get().await?, lookups).await };
+        let read = read.await.inspect_err(|error| {
+            if error.is_unavailable() {
+                *self.failed_at() = Some(Instant::now());
+            }
+        })?;
+        let Some(snapshot) = read else {
             // Whether the guard is gone meanwhile makes no difference to the answer.
             let _ = guard.insert(now);
             return Ok(None);
         };
         if self.directory.organization(snapshot.key.organization_id).is_none()
-            && let Some(organization) = organizations::policy_of(&mut conn, snapshot.key.organization_id).await?
+            && let Some(organization) =
+                organizations::policy_of(&mut *app.conn().await?, snapshot.key.organization_id).await?
         {
             self.directory.apply_organization(organization);
         }
         // The feed may have been faster and know better: what is in the directory counts, not what was read here.
+        let read = snapshot.clone();
         self.directory.apply_key(snapshot);
-        Ok(lookups.iter().find_map(|lookup| self.directory.find(lookup)))
+        if let Some(found) = lookups.iter().find_map(|lookup| self.directory.find(lookup)) {
+            return Ok(Some(found));
+        }
+        // The key is held without this version, which ended long ago: as long as nothing newer is known, what was read
+        // here says how.
+        let same = self.directory.key(read.key.id).is_some_and(|held| held.key.sequence == read.key.sequence);
+        Ok(lookups.iter().filter(|_| same).find_map(|lookup| self.directory.find_in(read.clone(), lookup)))
+    }
+
+    /// When the database last left a look-up without an answer. Only misses come here, and none waits with it in hand.
+    fn failed_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn forget_idle_clients(&self) {
@@ -288,7 +339,7 @@ pub(crate) async fn follow(app: Arc<App>) {
         while let Ok(done) = woken.try_recv() {
             waiting.push(done);
         }
-        let pulled = tokio::time::timeout(SILENCE, follower.round(&app, &database)).await;
+        let pulled = tokio::time::timeout(ROUND, follower.round(&app, &database)).await;
         let pulled = pulled.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())));
         if pulled.is_err() {
             follower.conn = None;
@@ -318,12 +369,16 @@ impl Follower {
     async fn round(&mut self, app: &App, database: &pool::Config) -> Result<(), StoreError> {
         let conn = match &mut self.conn {
             Some(conn) => conn,
-            empty => empty.insert(pool::dedicated(database).await?),
+            empty => {
+                let connecting = tokio::time::timeout(SILENCE, pool::dedicated(database)).await;
+                empty.insert(connecting.map_err(|_| StoreError::Unavailable("no connection in time".into()))??)
+            }
         };
         let changed = app.replica.pull(app, conn).await?;
         let due = |at: Option<tokio::time::Instant>, every| at.is_none_or(|at| at.elapsed() >= every);
         if changed || due(self.beat_at, BEAT_EVERY) {
             app.replica.beat(app, conn).await?;
+            app.replica.forget_idle_clients();
             self.beat_at = Some(tokio::time::Instant::now());
         }
         if due(self.clock_at, CLOCK_EVERY) {
@@ -331,6 +386,21 @@ impl Follower {
             self.clock_at = Some(tokio::time::Instant::now());
         }
         Ok(())
+    }
+}
+
+fn unreadable(broken: &keys::Unreadable, now: DateTime<Utc>) -> Happening {
+    Happening {
+        rule: AlertRule::Integrity,
+        organization: Some(broken.organization),
+        subject_kind: "key",
+        subject: broken.key.to_string(),
+        first_at: now,
+        last_at: now,
+        count: 1,
+        routes: Vec::new(),
+        sources: Vec::new(),
+        facts: Map::from_iter([("cause".to_owned(), json!("unreadable_row"))]),
     }
 }
 

@@ -63,11 +63,14 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
     let account = app.secrets.back_off_subject("account", &email.to_lowercase());
     let network = app.secrets.back_off_subject("network", &network_of(caller.origin.ip));
     let mut conn = app.conn().await?;
+    let known = users::by_email(&mut conn, email).await?.filter(|known| known.user.disabled_at.is_none());
     for (subject, free) in [(&network, FREE_PER_NETWORK), (&account, FREE_PER_ACCOUNT)] {
         let back_off = BackOff { free, longest_seconds: LONGEST_WAIT_SECONDS, forget_before: now - FORGET_AFTER };
         if let Some(until) = users::begin_login(&mut conn, subject, now, back_off).await? {
             let wait = (until - now).num_milliseconds().max(0).unsigned_abs().div_ceil(1_000).max(1);
-            refuse(app, caller, None, "too_many_attempts", 429).await?;
+            // Who holds a connection and waits for another one can starve everybody.
+            drop(conn);
+            refuse(app, caller, known.map(|known| known.user.id), "too_many_attempts", 429).await?;
             return Err(AppError::TooMany {
                 code: "too_many_attempts",
                 detail: "too many failed sign-ins; wait and try again",
@@ -75,7 +78,6 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
             });
         }
     }
-    let known = users::by_email(&mut conn, email).await?.filter(|known| known.user.disabled_at.is_none());
     drop(conn);
     let hash = known.as_ref().map(|known| known.password_hash.clone());
     let fits = passwords::verify(app, password, hash).await?;
@@ -181,13 +183,17 @@ pub async fn sign_out(app: &App, caller: &Caller, session: &Session) -> Result<(
         users::memberships_of(&mut conn, session.user.id).await?.first().map(|held| held.organization_id);
     let event =
         caller.event(app, Class::A, Action::SessionLogout, organization)?.with("session_id", session.id.to_string());
-    conn.transaction(async |conn| {
-        if sessions::delete(conn, session.id).await? {
-            app.recorder.record(conn, event).await?;
-        }
-        Ok::<_, StoreError>(())
-    })
-    .await?;
-    caller.mark_recorded();
+    let ended = conn
+        .transaction(async |conn| {
+            let ended = sessions::delete(conn, session.id).await?;
+            if ended {
+                app.recorder.record(conn, event).await?;
+            }
+            Ok::<_, StoreError>(ended)
+        })
+        .await?;
+    if ended {
+        caller.mark_recorded();
+    }
     Ok(())
 }

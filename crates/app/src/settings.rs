@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use statuspulse_audit::{Action, Class};
 use statuspulse_keys::directory::ReusePolicy;
-use statuspulse_policy::{AllowAny, Allowlist, Environment, KeyId};
+use statuspulse_policy::{AllowAny, Allowlist, Environment, KeyId, Role};
 use statuspulse_store::{
     AsyncConnection as _, Conn, feed,
     keys::{self, KeyFilter, ListedKey, Position},
@@ -13,7 +13,7 @@ use statuspulse_store::{
 
 use crate::{
     app::App,
-    caller::{Access, Caller},
+    caller::{Access, Caller, Right},
     error::{AppError, FieldError, allowlist_errors, scope_errors},
 };
 
@@ -47,6 +47,17 @@ pub struct EndedKey {
     pub ended_at: DateTime<Utc>,
 }
 
+/// The settings, for those who look after the organization: owner, admin, auditor.
+///
+/// # Errors
+/// 403 for a developer.
+pub fn show(access: &Access) -> Result<&Organization, AppError> {
+    if access.right == Right::Role(Role::Developer) {
+        return Err(AppError::forbidden("role_not_sufficient", "a developer has nothing to do with the settings"));
+    }
+    Ok(&access.organization)
+}
+
 /// Changes settings.
 ///
 /// # Errors
@@ -68,7 +79,7 @@ pub async fn change(
             organization.settings = judge(app, before.clone(), change)?;
             let changed = changed_fields(&before, &organization.settings);
             if changed.is_empty() {
-                return Ok((organization, Vec::new()));
+                return Ok((organization, Vec::new(), false));
             }
             let ended = ended_keys(app, conn, access, &before, &organization.settings).await?;
             if !ended.is_empty() && !change.confirm {
@@ -101,12 +112,15 @@ pub async fn change(
             if !written.await? {
                 return Err(AppError::Unavailable { cause: "a locked organization changed under the lock".into() });
             }
-            Ok((organization, ended))
+            Ok((organization, ended, true))
         })
         .await?;
-    caller.mark_recorded();
-    app.replica.catch_up().await;
-    Ok(outcome)
+    let (organization, ended, changed) = outcome;
+    if changed {
+        caller.mark_recorded();
+        app.replica.catch_up().await;
+    }
+    Ok((organization, ended))
 }
 
 fn judge(app: &App, mut settings: Settings, change: &SettingsChange) -> Result<Settings, AppError> {

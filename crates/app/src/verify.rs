@@ -19,7 +19,7 @@ use crate::app::App;
 
 mod checks;
 
-pub(crate) use checks::{SecretChecks, work_off_checks};
+pub(crate) use checks::SecretChecks;
 
 /// What stood where a credential belongs (keys §2.4).
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,7 @@ pub struct Verdict {
     pub code: Code,
     /// The scope that is missing, or that was needed.
     pub required_scope: Option<String>,
-    /// The key, when the token named one and the address may know it.
+    /// The key that the token named, also where the call is refused: who asks is a resource server or the holder.
     pub credential: Option<Found>,
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::redact::redact;
+
 /// Bytes of a user agent that are kept.
 pub const KEPT_BYTES: usize = 512;
 
@@ -33,6 +35,18 @@ pub fn escape(raw: &[u8]) -> String {
         let _ = write!(out, "…[{}]", raw.len());
     }
     out
+}
+
+/// A user agent as it goes into the trail: secrets taken out first, since a cut could leave a part of one that nobody
+/// recognises any more.
+#[must_use]
+pub fn for_trail(raw: &[u8]) -> String {
+    let mut clean = Vec::with_capacity(raw.len());
+    for chunk in raw.utf8_chunks() {
+        clean.extend_from_slice(redact(chunk.valid()).as_bytes());
+        clean.extend_from_slice(chunk.invalid());
+    }
+    escape(&clean)
 }
 
 fn push_escaped(out: &mut String, bytes: &[u8]) {
@@ -78,6 +92,12 @@ mod tests {
         fn nothing_escaped_breaks_a_line(raw in proptest::collection::vec(any::<u8>(), 0..2_000)) {
             prop_assert!(!escape(&raw).chars().any(char::is_control));
         }
+    }
+
+    #[test]
+    fn a_token_at_the_cut_leaves_no_more_than_its_hint() {
+        let raw = format!("{}sp_live_{}", "b".repeat(489), "Ab3-".repeat(16));
+        assert!(for_trail(raw.as_bytes()).ends_with("sp_live_Ab3-…"));
     }
 
     #[test]

@@ -228,6 +228,54 @@ impl Directory {
         self.len() == 0
     }
 
+    /// Takes a key out, if nothing newer is known of it: its row can't be read, so its tokens are not to be found.
+    pub fn forget_key(&self, id: KeyId, sequence: i64) -> Applied {
+        let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.pin();
+        let Some(held) = keys.get(&id) else { return Applied::Stale };
+        let snapshot = held.load();
+        if snapshot.key.sequence >= sequence {
+            return Applied::Stale;
+        }
+        let slots = self.slots.pin();
+        for lookup_id in snapshot.versions.iter().filter_map(|version| version.lookup_id) {
+            if slots.get(&lookup_id.map_key()).is_some_and(|slot| Arc::ptr_eq(&slot.key, held)) {
+                slots.remove(&lookup_id.map_key());
+            }
+        }
+        keys.remove(&id);
+        Applied::Newer
+    }
+
+    /// Forgets everything: the feed has gone back, so no number that is held means anything any more.
+    pub fn clear(&self) {
+        let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.slots.pin().clear();
+        self.keys.pin().clear();
+        self.organizations.pin().clear();
+    }
+
+    /// A token's key from a snapshot that is not held: that of a version which ended too long ago to be kept in memory.
+    #[must_use]
+    pub fn find_in(&self, snapshot: KeySnapshot, lookup_id: &LookupId) -> Option<Found> {
+        let organizations = self.organizations.pin();
+        let organization = organizations.get(&snapshot.key.organization_id)?;
+        let fits = |version: &&KeyVersion| version.lookup_id.is_some_and(|held| held.matches(lookup_id));
+        let number = snapshot.versions.iter().find(fits)?.number;
+        let key = Arc::new(ArcSwap::from_pointee(snapshot));
+        Some(Found {
+            key: key.load_full(),
+            organization: organization.load_full(),
+            slot: Arc::new(VersionSlot {
+                lookup_id: *lookup_id,
+                number,
+                key,
+                organization: Arc::clone(organization),
+                check: AtomicU8::new(0),
+            }),
+        })
+    }
+
     /// Puts an organization's policy in force, for all of its keys at once.
     pub fn apply_organization(&self, policy: OrganizationPolicy) -> Applied {
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);

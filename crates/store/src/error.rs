@@ -48,6 +48,12 @@ impl StoreError {
         matches!(self, Self::Duplicate { constraint } if constraint == index)
     }
 
+    /// Whether a unique index over these columns refused the row; partitions have indexes of their own names.
+    #[must_use]
+    pub fn is_duplicate_of_column(&self, columns: &str) -> bool {
+        matches!(self, Self::Duplicate { constraint } if constraint.contains(columns))
+    }
+
     /// A short constructor for rows that can't be read.
     pub(crate) fn corrupt(table: &'static str, column: &'static str, id: impl ToString) -> Self {
         Self::CorruptRow { table, column, id: id.to_string() }

@@ -69,7 +69,7 @@ pub async fn database_time(conn: &mut Conn) -> Result<DateTime<Utc>, StoreError>
 }
 
 /// What has changed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Changes {
     /// Everything up to this number is in here.
     pub through: i64,
@@ -77,6 +77,8 @@ pub struct Changes {
     pub organizations: Vec<OrganizationPolicy>,
     /// Keys.
     pub keys: Vec<KeySnapshot>,
+    /// Keys whose rows can't be read.
+    pub unreadable: Vec<keys::Unreadable>,
     /// All peppers in force, when one of them has changed.
     pub peppers: Option<Vec<PepperVersion>>,
 }
@@ -92,7 +94,7 @@ pub async fn changes_after(conn: &mut Conn, after: i64, now: DateTime<Utc>) -> R
         .run(async |conn| {
             let through = current(conn).await?;
             if through <= after {
-                return Ok(Changes { through, organizations: Vec::new(), keys: Vec::new(), peppers: None });
+                return Ok(Changes { through, ..Changes::default() });
             }
             let organizations: Vec<OrganizationRow> = schema::organizations::table
                 .filter(schema::organizations::seq.gt(after))
@@ -102,10 +104,12 @@ pub async fn changes_after(conn: &mut Conn, after: i64, now: DateTime<Utc>) -> R
             let keys: Vec<KeyRow> =
                 schema::keys::table.filter(schema::keys::seq.gt(after)).select(KeyRow::as_select()).load(conn).await?;
             let peppers_changed = peppers::changed_after(conn, after).await?;
+            let (keys, unreadable) = keys::readable_snapshots(conn, keys, Some(now - ENDED_KEPT)).await?;
             Ok(Changes {
                 through,
+                unreadable,
                 organizations: organizations.into_iter().map(organizations::policy).collect::<Result<_, _>>()?,
-                keys: keys::snapshots(conn, keys, Some(now - ENDED_KEPT)).await?,
+                keys,
                 peppers: if peppers_changed { Some(peppers::in_force(conn).await?) } else { None },
             })
         })

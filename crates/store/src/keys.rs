@@ -34,7 +34,7 @@ pub use usage::{Usage, write_usage};
 /// Index that refuses a second version with the same look-up digest.
 pub const LOOKUP_INDEX: &str = "key_versions_lookup_id_key";
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = keys, treat_none_as_null = true)]
 pub(crate) struct KeyRow {
     pub(crate) id: Uuid,
@@ -298,6 +298,44 @@ pub(crate) async fn snapshots(
             Ok(KeySnapshot { key: row.try_into()?, versions })
         })
         .collect()
+}
+
+/// A key that can't be read, with its number in the feed.
+#[derive(Debug, Clone, Copy)]
+pub struct Unreadable {
+    /// The key.
+    pub key: KeyId,
+    /// Its organization.
+    pub organization: OrganizationId,
+    /// Its number.
+    pub sequence: i64,
+}
+
+/// As [`snapshots`], one key at a time where they can't all be read: a row that somebody has broken must not keep the
+/// changes of all others from being seen.
+pub(crate) async fn readable_snapshots(
+    conn: &mut Conn,
+    rows: Vec<KeyRow>,
+    ended_after: Option<DateTime<Utc>>,
+) -> Result<(Vec<KeySnapshot>, Vec<Unreadable>), StoreError> {
+    match snapshots(conn, rows.clone(), ended_after).await {
+        Err(StoreError::CorruptRow { .. }) => {}
+        read => return Ok((read?, Vec::new())),
+    }
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    for row in rows {
+        let key = KeyId::from_uuid(row.id);
+        let about = Unreadable { key, organization: OrganizationId::from_uuid(row.organization_id), sequence: row.seq };
+        match snapshots(conn, vec![row], ended_after).await {
+            Ok(snapshot) => readable.extend(snapshot),
+            Err(StoreError::CorruptRow { table, column, id }) => {
+                tracing::error!(table, column, id, "a row can't be read; its key is refused");
+                unreadable.push(about);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((readable, unreadable))
 }
 
 /// Writes a changed key, if its row is still the one that was read. The caller has put the new number of the feed into

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use diesel::{QueryableByName, sql_query, sql_types::Bool};
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
+use diesel_async::{
+    AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use tokio_postgres::{Config, NoTls};
 
@@ -78,15 +80,25 @@ pub async fn make_partitions(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), 
         let Some(next) = day.checked_add_days(Days::new(1)) else {
             continue;
         };
-        // Two instances may get here at once; the lock inside the transaction decides, `IF NOT EXISTS` forgives.
-        conn.batch_execute(&format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({LOCK} + 1);
-             CREATE TABLE IF NOT EXISTS {name} PARTITION OF audit_events
-                 FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00');
-             COMMENT ON TABLE {name} IS 'Audit events of {day} (UTC)';
-             INSERT INTO audit_partitions (day, state) VALUES ('{day}', 'open') ON CONFLICT DO NOTHING;
-             COMMIT"
-        ))
+        conn.transaction(async |conn| {
+            // Two instances may get here at once: the second one finds the table.
+            sql_query(format!("SELECT pg_advisory_xact_lock({LOCK} + 1)")).execute(conn).await?;
+            let present: Exists =
+                sql_query(format!("SELECT to_regclass('{name}') IS NOT NULL AS present")).get_result(conn).await?;
+            if present.present {
+                return Ok(());
+            }
+            // Made apart and then attached: that stops neither readers nor writers of the other days.
+            conn.batch_execute(&format!(
+                "CREATE TABLE {name} (LIKE audit_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+                 COMMENT ON TABLE {name} IS 'Audit events of {day} (UTC)';
+                 ALTER TABLE audit_events ATTACH PARTITION {name}
+                     FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00');
+                 INSERT INTO audit_partitions (day, state) VALUES ('{day}', 'open') ON CONFLICT DO NOTHING"
+            ))
+            .await?;
+            Ok::<_, StoreError>(())
+        })
         .await?;
     }
     Ok(())

@@ -26,6 +26,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How long one statement may take, in milliseconds, and how long it may wait for a lock.
 const STATEMENT_TIMEOUT_MS: u32 = 10_000;
 const LOCK_TIMEOUT_MS: u32 = 5_000;
+/// The same for the feed, which after a mass change may have much to read.
+const LONG_TIMEOUT_MS: u32 = 50_000;
 
 /// The pool.
 #[derive(Clone)]
@@ -100,7 +102,10 @@ impl Pool {
 /// # Errors
 /// [`StoreError::Unavailable`] when the database can't be reached.
 pub async fn dedicated(database: &Config) -> Result<AsyncPgConnection, StoreError> {
-    connect(database.clone()).await.map_err(|error| StoreError::Unavailable(error.to_string()))
+    let unavailable = |error: ConnectionError| StoreError::Unavailable(error.to_string());
+    let mut conn = connect(database.clone()).await.map_err(unavailable)?;
+    conn.batch_execute(&format!("SET statement_timeout = {LONG_TIMEOUT_MS}")).await?;
+    Ok(conn)
 }
 
 async fn connect(database: Config) -> ConnectionResult<AsyncPgConnection> {

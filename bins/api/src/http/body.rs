@@ -1,6 +1,6 @@
 //! Bodies: bounded while they are read, JSON, and every error at its field.
 
-use std::collections::BTreeSet;
+use std::{fmt, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -9,7 +9,10 @@ use actix_web::{
     web::{Bytes, BytesMut},
 };
 use futures_util::StreamExt as _;
-use serde::{Deserialize as _, de::DeserializeOwned};
+use serde::{
+    Deserialize as _, Deserializer,
+    de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Value;
 use statuspulse_app::{AppError, FieldError};
 
@@ -25,8 +28,10 @@ pub(crate) async fn read(request: &HttpRequest, mut payload: Payload) -> Result<
     if announced.is_some_and(|length| length > LONGEST) {
         return Err(too_long());
     }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let late = |_| ApiError::http(408, "body_too_slow", "the body did not arrive in time");
     let mut body = BytesMut::new();
-    while let Some(part) = payload.next().await {
+    while let Some(part) = tokio::time::timeout_at(deadline, payload.next()).await.map_err(late)? {
         let part = part.map_err(|_| ApiError::http(400, "body_unreadable", "the body ended early or can't be read"))?;
         if body.len() + part.len() > LONGEST {
             return Err(too_long());
@@ -35,6 +40,11 @@ pub(crate) async fn read(request: &HttpRequest, mut payload: Payload) -> Result<
     }
     Ok(body.freeze())
 }
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Unknown fields that a refusal names, at most.
+const UNKNOWN_NAMED: usize = 50;
 
 /// Whether a text may hold U+0000, which PostgreSQL's text can't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +55,10 @@ pub(crate) enum Nul {
     Judged,
 }
 
-/// Reads JSON: 400 when it is none, 422 with all unknown fields, or the first field that is missing or of a wrong type.
+/// Reads JSON: 400 when it is none or names a member twice, 422 with all unknown fields of the first object that has some,
+/// or the first field that is missing or of a wrong type.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8], nul: Nul) -> Result<T, ApiError> {
-    let mut value: Value = serde_json::from_slice(body)
+    let Strict(mut value) = serde_json::from_slice(body)
         .map_err(|error| ApiError::http(400, "invalid_json", format!("the body is not JSON: {}", short(&error))))?;
     if !value.is_object() {
         return Err(AppError::field("", "invalid_type", "the body is a JSON object").into());
@@ -57,28 +68,27 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8], nul: Nul) -> Result<T, Api
     {
         return Err(AppError::field(field, "nul_character", "a text can't hold U+0000").into());
     }
-    let mut unknown = BTreeSet::new();
-    loop {
-        // Read again without each unknown field that was met, so that all of them are named at once.
-        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
-            Ok(read) if unknown.is_empty() => return Ok(read),
-            Ok(_) => break,
-            Err(error) => error,
-        };
-        let (path, message) = (error.path().to_string(), error.inner().to_string());
-        let Some(name) = quoted(&message, "unknown field `") else {
-            if unknown.is_empty() {
-                return Err(field_error(&path, &message));
-            }
-            break;
-        };
-        if !unknown.insert(path.clone()) || !remove(&mut value, &path) {
-            unknown.insert(name);
-            break;
-        }
-    }
-    let errors = unknown.into_iter().map(|field| FieldError::new(field, "unknown_field", "there is no such field"));
-    Err(AppError::Invalid(errors.collect()).into())
+    let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+        Ok(read) => return Ok(read),
+        Err(error) => error,
+    };
+    let (path, message) = (error.path().to_string(), error.inner().to_string());
+    let Some(name) = quoted(&message, "unknown field `") else { return Err(field_error(&path, &message)) };
+    // The message names one of them, and all that are known: what else the object has is unknown too.
+    let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+    let parent = path.strip_suffix(&name).unwrap_or_default();
+    let object = if parent.is_empty() { Some(&mut value) } else { lookup(&mut value, parent.trim_end_matches('.')) };
+    let names = object.and_then(|object| object.as_object()).into_iter().flat_map(|object| object.keys());
+    let errors: Vec<FieldError> = names
+        .filter(|name| !known.contains(&name.as_str()))
+        .take(UNKNOWN_NAMED)
+        .map(|name| FieldError::new(format!("{parent}{name}"), "unknown_field", "there is no such field"))
+        .collect();
+    Err(AppError::Invalid(errors).into())
+}
+
+fn lookup<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    path.split('.').try_fold(value, |value, name| value.get_mut(name))
 }
 
 fn field_error(path: &str, message: &str) -> ApiError {
@@ -93,13 +103,6 @@ fn field_error(path: &str, message: &str) -> ApiError {
 fn quoted(message: &str, before: &str) -> Option<String> {
     let (name, _) = message.strip_prefix(before)?.split_once('`')?;
     Some(name.to_owned())
-}
-
-fn remove(value: &mut Value, path: &str) -> bool {
-    match path.split_once('.') {
-        None => value.as_object_mut().is_some_and(|object| object.remove(path).is_some()),
-        Some((first, rest)) => value.get_mut(first).is_some_and(|inner| remove(inner, rest)),
-    }
 }
 
 fn find_nul(value: &Value, path: String) -> Option<String> {
@@ -120,6 +123,67 @@ fn short(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
+/// JSON without repeated members: of two readers of one text, each could take another one.
+struct Strict(Value);
+
+impl<'de> serde::Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Strict;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Strict(list.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Strict, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
+            if object.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member is named twice"));
+            }
+        }
+        Ok(Strict(object.into()))
+    }
+}
+
 /// Tells a field that is left out from one that is null.
 pub(crate) fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
@@ -127,6 +191,15 @@ where
     T: serde::Deserialize<'de>,
 {
     Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// A field that may be left out, but not be null.
+pub(crate) fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A list that is not given and one that is null are different things where null means "any".
@@ -169,6 +242,24 @@ mod tests {
     fn all_unknown_fields_are_named() {
         let named = errors(r#"{"name":"x","b":1,"a":2}"#);
         assert_eq!(named, [("a".into(), "unknown_field"), ("b".into(), "unknown_field")]);
+    }
+
+    #[test]
+    fn unknown_fields_of_an_inner_object_are_named_with_their_place() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its reading is tested")]
+        struct Outer {
+            inner: Sample,
+        }
+        let read = parse::<Outer>(br#"{"inner":{"name":"x","b":1}}"#, Nul::Refused);
+        let Err(ApiError::App(AppError::Invalid(fields))) = read else { panic!("{read:?}") };
+        assert_eq!(fields[0].field, "inner.b");
+    }
+
+    #[test]
+    fn a_member_that_is_named_twice_is_refused() {
+        assert_eq!(errors(r#"{"name":"x","name":"y"}"#), [("400".into(), "invalid_json")]);
     }
 
     #[test]

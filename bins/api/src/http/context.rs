@@ -30,8 +30,8 @@ use crate::{
     state::State,
 };
 
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a request may take, its body and the longest statements included.
+const PATIENCE: Duration = Duration::from_secs(25);
 /// A header that scripts of other origins can't send, with the session's token.
 const CSRF: &str = "x-csrf-token";
 
@@ -180,18 +180,18 @@ async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
     match route.who {
         Who::Anyone => Ok(()),
         Who::TrustedProxy => trusted_proxy(context),
-        Who::Session => session(context, false).await,
+        Who::Session => session(context, route, false).await,
         Who::Member => {
             if let Some(found) = presented_key(context, None, route).await? {
                 note_refused_key(context, &found);
                 let detail = "a key reads and never changes; sign in to do this";
                 return Err(ApiError::http(403, "credential_not_allowed", detail));
             }
-            session(context, true).await
+            session(context, route, true).await
         }
         Who::MemberOrKey(scope) => match presented_key(context, Some(scope), route).await? {
             Some(found) => admit_key(context, found, true).await,
-            None => session(context, true).await,
+            None => session(context, route, true).await,
         },
         Who::OwnKey => match presented_key(context, None, route).await? {
             Some(found) => admit_key(context, found, false).await,
@@ -282,10 +282,10 @@ async fn organization_of(context: &Context) -> Result<Access, ApiError> {
     Ok(organizations::access(&mut conn, &context.caller, slug).await?)
 }
 
-async fn session(context: &mut Context, in_organization: bool) -> Result<(), ApiError> {
+async fn session(context: &mut Context, route: &Route, in_organization: bool) -> Result<(), ApiError> {
     let cookie = context.request.cookie(context.state.cookie_name()).map(|cookie| cookie.value().to_owned());
     let Some(cookie) = cookie.filter(|value| value.len() <= 256) else {
-        return Err(ApiError::Judged { code: Code::Missing, scope: None });
+        return Err(missing(context, route).await);
     };
     let Some(found) = sessions::find(context.app(), &cookie).await? else {
         let error = AppError::Unauthorized { code: "session_ended", detail: "the session has ended; sign in again" };
@@ -339,7 +339,7 @@ fn note(
     if let (Principal::Key { id, .. }, Ok(_)) = (&caller.principal, result) {
         state.app.recorder.used(*id, state.app.env.now(), caller.origin.ip);
     }
-    if judged || done || !named || own_event || matches!(result, Err(_) if caller.has_recorded()) {
+    if judged || done || !named || own_event || result.is_err() && caller.has_recorded() {
         return;
     }
     let status = match result {

@@ -8,13 +8,15 @@ use actix_web::{
 };
 use statuspulse_app::verify::{self, Presented};
 use statuspulse_audit::{RequestTraits, event::Origin, user_agent};
-use statuspulse_keys::token::TOKEN_LENGTH;
+use statuspulse_keys::{Token, token::TOKEN_LENGTH};
 use statuspulse_policy::{ClientAddress, RequestId};
 
 use crate::state::State;
 
 /// A longer credential is refused unread.
 const LONGEST: usize = 4_096;
+/// Keys in one request's URLs that are noted, at most.
+const NOTED: usize = 8;
 
 /// The credential of a request (keys §2.4).
 pub(crate) fn presented(headers: &HeaderMap) -> Presented<'_> {
@@ -62,7 +64,10 @@ pub(crate) fn origin(
     let header =
         |name| request.headers().get(name).map(|value: &actix_web::http::header::HeaderValue| value.as_bytes());
     let agent = header(USER_AGENT);
-    let names = request.headers().keys().map(|name| name.as_str()).collect::<Vec<_>>().join(",");
+    // The library keeps no order of arrival, so the names are sorted: the same client must look the same.
+    let mut names: Vec<&str> = request.headers().keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    let names = names.join(",");
     let traits = RequestTraits {
         method,
         route,
@@ -77,7 +82,7 @@ pub(crate) fn origin(
         method: Some(short_method(method)),
         route: Some(route.to_owned()),
         ip: client.ip(),
-        user_agent: agent.map(|raw| statuspulse_audit::redact::redact(&user_agent::escape(raw)).into_owned()),
+        user_agent: agent.map(user_agent::for_trail),
         fingerprint: Some(state.app.secrets.fingerprint().fingerprint(&traits)),
         request_id: request.extensions().get::<RequestId>().copied(),
     }
@@ -85,28 +90,36 @@ pub(crate) fn origin(
 
 /// A method as it goes into the trail: inert, and not longer than any real one.
 pub(crate) fn short_method(method: &str) -> String {
-    let escaped = user_agent::escape(method.as_bytes());
-    statuspulse_audit::redact::redact(&escaped).chars().take(32).collect()
+    user_agent::for_trail(method.as_bytes()).chars().take(32).collect()
 }
 
-/// A key in a URL is no credential, but somebody has put it into logs and histories on the way: its owner must know.
+/// A key in a URL is no credential, but somebody has put it into logs and histories on the way: its owner must know. What
+/// a gateway asks about is looked at by the handler, together with the URL of the question.
 pub(crate) fn note_url(request: &ServiceRequest) {
     let text = request.uri().path_and_query().map(|both| both.as_str()).unwrap_or_default();
-    if !text.contains("sp_live_") && !text.contains("sp_test_") {
+    if !text.contains("sp_") || request.path().starts_with("/v1/forward-auth") {
         return;
     }
     let Some(state) = request.app_data::<Data<State>>().cloned() else { return };
     let client = client_address(&state, request.request());
-    note_secrets_in(&state, request.request(), text, client);
+    note_keys_in(&state, request.request(), &[text], client);
 }
 
-/// The same for the URL of a call that a gateway asks about.
-pub(crate) fn note_secrets_in(state: &State, request: &HttpRequest, text: &str, client: ClientAddress) {
-    for prefix in ["sp_live_", "sp_test_"] {
-        for (at, _) in text.match_indices(prefix).take(4) {
+/// Notes each key that stands in one of the texts, once.
+pub(crate) fn note_keys_in(state: &State, request: &HttpRequest, texts: &[&str], client: ClientAddress) {
+    let mut noted: Vec<&str> = Vec::new();
+    for text in texts {
+        for (at, _) in text.match_indices("sp_") {
             let Some(candidate) = text.get(at..at + TOKEN_LENGTH) else { continue };
+            if Token::parse(candidate).is_err() || noted.contains(&candidate) {
+                continue;
+            }
+            noted.push(candidate);
             let origin = origin(state, request, (request.method().as_str(), "unmatched"), client);
             verify::note_in_url(&state.app, candidate, origin);
+            if noted.len() >= NOTED {
+                return;
+            }
         }
     }
 }

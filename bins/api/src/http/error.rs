@@ -144,6 +144,8 @@ pub(crate) fn problem(request: &HttpRequest, error: ApiError) -> HttpResponse {
         }
     };
     for field in &mut errors {
+        // The name of an unknown field is what was sent, too.
+        field.field = statuspulse_audit::redact::redact(&field.field).into_owned();
         field.detail = statuspulse_audit::redact::redact(&field.detail).into_owned();
     }
     let http = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -15,6 +15,7 @@ use actix_web::{
 };
 use statuspulse_policy::RequestId;
 
+use super::credentials::short_method;
 use crate::state::State;
 
 /// Name of the header with the request's id.
@@ -32,7 +33,7 @@ pub(crate) async fn around(
     let id = state.as_ref().and_then(|state| state.app.env.id().ok()).unwrap_or_default();
     request.extensions_mut().insert(RequestId::from_uuid(id));
     super::credentials::note_url(&request);
-    let method = request.method().clone();
+    let method = short_method(request.method().as_str());
     let mut response = next.call(request).await?;
     let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let status = response.status().as_u16();
@@ -58,6 +59,6 @@ pub(crate) async fn around(
     }
     let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     // The pattern, never the path: no ids, no personal data, no secret that somebody put into a URL.
-    tracing::debug!(%method, route, status, elapsed_us, request_id = %id, "answered");
+    tracing::debug!(method, route, status, elapsed_us, request_id = %id, "answered");
     Ok(response)
 }

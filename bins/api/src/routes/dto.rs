@@ -11,7 +11,7 @@ use statuspulse_app::{
 use statuspulse_policy::Environment;
 use utoipa::ToSchema;
 
-use crate::http::body::{given, required_nullable};
+use crate::http::body::{given, not_null, required_nullable};
 
 /// Sign-in.
 #[derive(Deserialize, ToSchema)]
@@ -36,9 +36,10 @@ pub(crate) struct NewKey {
     allowed_cidrs: Option<Vec<String>>,
     /// 1 to the environment's maximum, which is the default.
     expires_in_days: Option<i64>,
+    /// Kept for the preparation of successors, which is to come.
     #[serde(default)]
     auto_rotate: bool,
-    /// 1 to 1,000,000 accepted calls; null means no limit.
+    /// 1 to 1,000,000 accepted calls; null means no limit. Kept; its enforcement is to come.
     rate_limit_per_minute: Option<i64>,
     /// An age recipient (`age1…`); owner and admin only.
     successor_public_key: Option<String>,
@@ -76,14 +77,20 @@ impl From<NewKey> for CreateKey {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedKey {
+    #[serde(default, deserialize_with = "not_null")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     scopes: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Vec<String>>)]
     allowed_cidrs: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "not_null")]
     allow_any: Option<bool>,
+    #[serde(default, deserialize_with = "not_null")]
     allowlist_notes: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "not_null")]
     expires_at: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "not_null")]
     auto_rotate: Option<bool>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<i64>)]
@@ -170,8 +177,9 @@ impl From<CallToExplain> for ExplainCall {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedSettings {
+    #[serde(default, deserialize_with = "not_null")]
     max_lifespan_days: Option<ChangedDays>,
-    /// 30 to 365, or null.
+    /// 30 to 365, or null. Kept; switching unused keys off is to come.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<i64>)]
     unused_key_days: Option<Option<i64>>,
@@ -180,6 +188,7 @@ pub(crate) struct ChangedSettings {
     #[schema(value_type = Option<Vec<String>>)]
     developer_scopes: Option<Option<Vec<String>>>,
     /// `alert` or `kill`.
+    #[serde(default, deserialize_with = "not_null")]
     reuse_policy: Option<String>,
     /// Networks to which every key is held, together with its own list.
     #[serde(default, deserialize_with = "given")]

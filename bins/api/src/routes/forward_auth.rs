@@ -11,7 +11,7 @@ use statuspulse_policy::{ClientAddress, Code, EnvironmentSet, Served};
 use super::Answer;
 use crate::http::{
     ApiError, Context,
-    credentials::{self, note_secrets_in},
+    credentials::{self, note_keys_in},
     error::{Problem, challenge_for, problem},
     query,
 };
@@ -37,7 +37,8 @@ pub(crate) async fn judge(context: Context) -> Answer {
         let detail = "exactly one source must name method and path: see the documentation of gateways";
         return Err(ApiError::http(403, "ambiguous_route", detail));
     };
-    note_secrets_in(&context.state, &context.request, &route.path, client);
+    let own = context.request.uri().path_and_query().map(|both| both.as_str()).unwrap_or_default();
+    note_keys_in(&context.state, &context.request, &[own, &route.path], client);
     let app = context.app();
     let catalog = app.catalog.load_full();
     let requirement = catalog.requirement(&route.method, &route.path);
@@ -107,7 +108,7 @@ fn asked(request: &HttpRequest) -> Option<Asked> {
     if sources.iter().any(|other| *other != (method.clone(), path.clone())) {
         return None;
     }
-    let served = if behind_ours { served_by_header(request.headers()) } else { served_by_query(request) };
+    let served = if behind_ours { served_by_header(request.headers())? } else { served_by_query(request) };
     Some(Asked { method, path, served })
 }
 
@@ -127,15 +128,12 @@ fn served_by_query(request: &HttpRequest) -> Served {
     served(parameters.iter().filter(|(name, _)| name == "environment").map(|(_, value)| value.as_str()))
 }
 
-fn served_by_header(headers: &HeaderMap) -> Served {
-    let mut names = Vec::new();
-    for line in headers.get_all(SERVED) {
-        match line.to_str() {
-            Ok(text) => names.extend(text.split(',').map(str::trim)),
-            Err(_) => return Served::Only(EnvironmentSet::EMPTY),
-        }
-    }
-    served(names)
+/// None where the header is there twice: a client's own line must not widen the gateway's.
+fn served_by_header(headers: &HeaderMap) -> Option<Served> {
+    Some(match only(headers, SERVED)? {
+        Some(names) => served(names.split(',').map(str::trim)),
+        None => Served::Any,
+    })
 }
 
 /// A typing error must not open anything: under an unknown name no key fits.

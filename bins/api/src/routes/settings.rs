@@ -9,10 +9,12 @@ use crate::http::{Context, error::Problem};
 /// Show the settings.
 #[utoipa::path(get, path = "/v1/orgs/{org}/settings", tag = "settings", security(("session" = [])),
     params(("org" = String, Path)),
-    responses((status = 200, description = "the settings", body = SettingsJson), (status = 404, body = Problem)))]
+    responses((status = 200, description = "the settings", body = SettingsJson),
+        (status = 403, description = "a developer has nothing to do with them", body = Problem),
+        (status = 404, body = Problem)))]
 pub(crate) async fn show(context: Context) -> Answer {
-    let access = context.access()?;
-    Ok(HttpResponse::Ok().json(SettingsJson::new(context.app(), &access.organization, Vec::new())))
+    let organization = settings::show(context.access()?)?;
+    Ok(HttpResponse::Ok().json(SettingsJson::new(context.app(), organization, Vec::new())))
 }
 
 /// Change the settings.

@@ -17,7 +17,7 @@ use super::{Answer, dto::Question};
 use crate::http::{
     ApiError, Context,
     body::{self, Nul},
-    credentials::{note_secrets_in, short_method},
+    credentials::{note_keys_in, short_method},
     error::{Problem, request_id},
 };
 
@@ -86,7 +86,7 @@ pub(crate) async fn verify(context: Context) -> Answer {
         _ => return Err(AppError::internal("a question without a call was let through").into()),
     };
     if let Some(path) = &question.path {
-        note_secrets_in(&context.state, &context.request, path, asked.client);
+        note_keys_in(&context.state, &context.request, &[path], asked.client);
     }
     let presented =
         if question.token.len() > LONGEST_TOKEN { Presented::Malformed } else { Presented::Token(&question.token) };
@@ -157,7 +157,7 @@ fn origin(context: &Context, question: &Question, requirement: Requirement<'_>, 
         method: question.method.as_deref().map(short_method),
         route: None,
         ip: client.ip(),
-        user_agent: agent.map(|raw| statuspulse_audit::redact::redact(&user_agent::escape(raw)).into_owned()),
+        user_agent: agent.map(user_agent::for_trail),
         fingerprint: Some(context.app().secrets.fingerprint().fingerprint(&traits)),
         request_id: request_id(&context.request),
     }

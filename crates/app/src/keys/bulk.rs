@@ -76,8 +76,11 @@ pub async fn revoke_many(
             let revoked = all_unrevoked(app, conn, access, &wanted).await?;
             let now = app.env.now();
             let mut locked = Vec::with_capacity(revoked.len());
-            for listed in &revoked {
-                let found = keys::lock(conn, Some(access.organization.id), listed.key.id).await?;
+            // Always in the same order: two that lock several keys must not wait for each other.
+            let mut ids: Vec<_> = revoked.iter().map(|listed| listed.key.id).collect();
+            ids.sort_unstable();
+            for id in ids {
+                let found = keys::lock(conn, Some(access.organization.id), id).await?;
                 locked.extend(found.filter(|snapshot| snapshot.key.revoked_at.is_none()));
             }
             for snapshot in &locked {

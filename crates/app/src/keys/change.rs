@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use serde_json::json;
 use statuspulse_audit::{Action, Class};
 use statuspulse_keys::{Status, directory::KeySnapshot};
@@ -67,14 +67,14 @@ pub async fn change(
             let organization =
                 organizations::by_id(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
             let today = Access { organization, right: access.right };
-            access.require_grantable(app, snapshot.key.scopes)?;
+            today.require_grantable(app, snapshot.key.scopes)?;
             refuse_revoked(&snapshot.key)?;
             let now = app.env.now();
             let (seen, before) = (snapshot.key.sequence, snapshot.key.clone());
             let expires_at = apply(app, &today, &mut snapshot, &change, now)?;
             let changed = changed_fields(&before, &snapshot, expires_at.is_some());
             if changed.is_empty() {
-                return super::view(conn, &today, snapshot, now).await;
+                return Ok((super::view(conn, &today, snapshot, now).await?, false));
             }
             let mut event = event.with("key_id", id.to_string()).with("changed", json!(changed));
             if changed.contains(&"scopes") {
@@ -97,11 +97,14 @@ pub async fn change(
                     *held = version.clone();
                 }
             }
-            view(conn, &today, snapshot, now).await
+            Ok::<_, AppError>((view(conn, &today, snapshot, now).await?, true))
         })
         .await?;
-    caller.mark_recorded();
-    app.replica.catch_up().await;
+    let (view, changed) = view;
+    if changed {
+        caller.mark_recorded();
+        app.replica.catch_up().await;
+    }
     let warnings = match change.allowed_cidrs {
         Some(Some(_)) => allowlist_warnings(view.key.environment, view.key.allowlist.as_ref()),
         _ => Vec::new(),
@@ -191,6 +194,7 @@ fn judge_end(
     if current_status(snapshot, &caps, now)? == Status::Expired {
         return Err(AppError::conflict("key_expired", "the key has expired and can't be revived; create a new one"));
     }
+    let end = end.trunc_subsecs(6);
     let latest = current.created_at + caps.lifespan(snapshot.key.environment);
     if end <= now {
         return Err(AppError::field(
@@ -243,9 +247,19 @@ pub async fn set_allowlist(
     let wanted = KeyChange { allowed_cidrs: Some(entries), allow_any: Some(allow_any), ..KeyChange::default() };
     let (view, mut warnings) = change(app, caller, access, id, wanted).await?;
     if let Some(list) = &view.key.allowlist {
-        let mut conn = app.conn().await?;
+        // The list is in force by now; a look back that takes too long only costs its warnings.
         let since = app.env.now() - LOOK_BACK;
-        let sources = audit::sources_of_key(&mut conn, access.organization.id, id, since).await?;
+        let read =
+            async { audit::sources_of_key(&mut *app.pool.get().await?, access.organization.id, id, since).await };
+        let sources = read.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, key = %id, "recent sources could not be compared with a new allowlist");
+            warnings.push(Warning {
+                code: "recent_sources_unknown",
+                field: "allowed_cidrs".into(),
+                detail: "the last 7 days could not be looked through; explain shows how a call would be judged".into(),
+            });
+            Vec::new()
+        });
         let mut blocked: BTreeMap<Cidr, i64> = BTreeMap::new();
         for source in sources.iter().filter(|source| !list.contains(source.ip.ip())) {
             let length = if source.ip.is_ipv4() { 24 } else { 48 };

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -67,9 +68,10 @@ pub async fn create(
 ) -> Result<Issued, AppError> {
     access.require_writer()?;
     let request = Request::new(caller, access, idempotency_key, &("create", &input))?;
+    // First of all: what was carried out stays so, whatever the rules are by now.
+    request.refuse_repeat(app).await?;
     let draft = judge(app, access, input)?;
     access.require_grantable(app, draft.scopes)?;
-    request.refuse_repeat(app).await?;
     loop {
         let id = KeyId::from_uuid(app.env.id()?);
         let secret = NewSecret::make(app, draft.environment).await?;
@@ -114,6 +116,11 @@ async fn write(
         // are those that hold at the commit.
         let organization =
             organizations::lock(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
+        request.judge_repeat(app, conn).await?;
+        // Rights and caps as they are now, not as they were when the request came in.
+        let today = Access { organization, right: access.right };
+        today.require_grantable(app, key.scopes)?;
+        let organization = &today.organization;
         let caps = organization.settings.caps;
         if keys::count_alive(conn, organization.id, &caps, now).await? >= KEY_LIMIT {
             return Err(AppError::field(
@@ -280,7 +287,8 @@ impl NewSecret {
 pub(super) struct Request<'a> {
     access: &'a Access,
     caller: String,
-    key: Option<&'a str>,
+    /// Digest of the idempotency key: people put secrets into headers, too.
+    key: Option<String>,
     digest: Vec<u8>,
 }
 
@@ -288,7 +296,7 @@ impl<'a> Request<'a> {
     pub(super) fn new(
         caller: &Caller,
         access: &'a Access,
-        key: Option<&'a str>,
+        key: Option<&str>,
         asked: &impl Serialize,
     ) -> Result<Self, AppError> {
         let visible = |key: &str| (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -297,12 +305,13 @@ impl<'a> Request<'a> {
             return Err(AppError::field("Idempotency-Key", "invalid_idempotency_key", detail));
         }
         let asked = serde_json::to_vec(asked).map_err(AppError::internal)?;
+        let key = key.map(|key| URL_SAFE_NO_PAD.encode(Sha256::digest(key)));
         Ok(Self { access, caller: caller.name(), key, digest: Sha256::digest(asked).to_vec() })
     }
 
     fn name(&self) -> Option<RequestName<'_>> {
         let organization = self.access.organization.id;
-        self.key.map(|key| RequestName { organization, caller: &self.caller, key })
+        self.key.as_deref().map(|key| RequestName { organization, caller: &self.caller, key })
     }
 
     /// Refuses a repeat before any work is done for it.
@@ -314,7 +323,8 @@ impl<'a> Request<'a> {
         self.judge_repeat(app, &mut conn).await
     }
 
-    async fn judge_repeat(&self, app: &App, conn: &mut Conn) -> Result<(), AppError> {
+    /// The same within a transaction, where the lock on what is changed makes identical requests take turns.
+    pub(super) async fn judge_repeat(&self, app: &App, conn: &mut Conn) -> Result<(), AppError> {
         let Some(name) = self.name() else { return Ok(()) };
         let Some(earlier) = idempotency::find(conn, name, app.env.now() - IDEMPOTENCY).await? else {
             return Ok(());

@@ -67,7 +67,12 @@ pub async fn rotate(
         let seen = keys::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
         access.require_grantable(app, seen.key.scopes)?;
         let status = current_status(&seen, &access.organization.settings.caps, app.env.now())?;
-        rotation::judge(&seen.key, current_of(&seen)?, status, input.if_match, caller.arrived_at)?;
+        if let Err(refusal) = rotation::judge(&seen.key, current_of(&seen)?, status, input.if_match, caller.arrived_at)
+        {
+            // The rotation that stands in the way may be this very request, carried out a moment ago.
+            request.judge_repeat(app, &mut conn).await?;
+            return Err(refusal.into());
+        }
         seen.key.environment
     };
     loop {
@@ -100,6 +105,7 @@ async fn write(
     conn.transaction(async |conn| {
         let mut snapshot =
             keys::lock(conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
+        request.judge_repeat(app, conn).await?;
         let organization =
             organizations::by_id(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
         let caps = organization.settings.caps;
@@ -107,7 +113,10 @@ async fn write(
         let status = current_status(&snapshot, &caps, now)?;
         let mut previous = current_of(&snapshot)?.clone();
         rotation::judge(&snapshot.key, &previous, status, if_match, caller.arrived_at)?;
-        access.require_grantable(app, snapshot.key.scopes)?;
+        let today = Access { organization, right: access.right };
+        today.require_grantable(app, snapshot.key.scopes)?;
+        // Judged against today's catalog: a scope that is no longer in it is not handed on.
+        snapshot.key.scopes = snapshot.key.scopes.intersection(app.catalog.load().all());
         let seen = snapshot.key.sequence;
         let number = previous.number + 1;
         let lifespan = snapshot.key.lifespan.min(caps.lifespan(snapshot.key.environment));

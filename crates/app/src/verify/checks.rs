@@ -1,9 +1,12 @@
 //! What happens to a key beside the answer: the bcrypt check once per version and process, the move to a new pepper, and
 //! the consequences of a tampered row or a rotated-away token.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use papaya::HashSet;
 use serde_json::{Map, json};
 use statuspulse_audit::{Action, AlertRule, Class};
 use statuspulse_keys::{
@@ -12,31 +15,46 @@ use statuspulse_keys::{
 };
 use statuspulse_policy::{Code, KeyId, KeyVersionId};
 use statuspulse_store::{AsyncConnection as _, alerts::Happening, feed, keys};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use crate::{app::App, caller::Caller, error::AppError, recorder};
 
-/// Checks that wait for a place in the gate. Beyond that a version stays unchecked until its next use.
-const DEFERRED: usize = 10_000;
+/// Checks under way and waiting, at most. Beyond that a version stays unchecked until its next use.
+const CHECKS: usize = 10_000;
+/// How long a call waits for its key's check to get its turn. A running one is waited for to its end.
+const TURN: Duration = Duration::from_millis(25);
 const TRIES: u32 = 20;
-const RETRY: std::time::Duration = std::time::Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(500);
 
-struct Deferred {
-    found: Found,
-    token: Token,
+/// How far the check of a version has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Queued,
+    Running,
+    Done(bool),
 }
 
-/// Checks under way: one per version.
+/// The checks of stored hashes: at most one at a time for a version, and places of their own, so that neither sign-ins
+/// nor new keys can put them off.
 pub(crate) struct SecretChecks {
-    running: HashSet<KeyVersionId>,
-    sender: mpsc::Sender<Deferred>,
-    receiver: tokio::sync::Mutex<Option<mpsc::Receiver<Deferred>>>,
+    permits: Arc<Semaphore>,
+    under_way: Mutex<HashMap<KeyVersionId, watch::Receiver<Progress>>>,
+    written: papaya::HashSet<Uuid>,
 }
 
-impl Default for SecretChecks {
-    fn default() -> Self {
-        let (sender, receiver) = mpsc::channel(DEFERRED);
-        Self { running: HashSet::new(), sender, receiver: tokio::sync::Mutex::new(Some(receiver)) }
+impl SecretChecks {
+    /// For a machine with that many cores: one stays free for everything else.
+    pub(crate) fn new(cores: usize) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
+            under_way: Mutex::default(),
+            written: papaya::HashSet::new(),
+        }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<KeyVersionId, watch::Receiver<Progress>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -46,13 +64,11 @@ impl std::fmt::Debug for SecretChecks {
     }
 }
 
-/// Compares the token with the stored bcrypt hash, if that hasn't been done for this version in this process. With the
-/// gate full, the match of the keyed digest is accepted and the check follows: a restart with many keys must not cost
-/// minutes of refusals.
+/// Compares the token with the stored bcrypt hash, if that hasn't been done for this version in this process. Calls that
+/// come meanwhile wait for the same check. When many keys wait for theirs, the match of the keyed digest is accepted and
+/// the check follows: a restart with many keys must not cost minutes of refusals.
 pub(super) async fn check_secret(app: &Arc<App>, found: &Found, token: &Token) -> Result<(), Code> {
-    let Some(version) = found.version() else {
-        return Err(Code::Unknown);
-    };
+    let Some(version) = found.version() else { return Err(Code::Unknown) };
     if found.slot.secret_check() == SecretCheck::Failed {
         return Err(Code::Disabled);
     }
@@ -61,67 +77,68 @@ pub(super) async fn check_secret(app: &Arc<App>, found: &Found, token: &Token) -
         tokio::spawn(persist(Arc::clone(app), Consequence::Quarantine(Box::new(found.clone()), "broken_hash")));
         return Err(Code::Disabled);
     };
-    if !app.checks.running.pin().insert(version.id) {
-        return Ok(());
-    }
-    // The text was a token a moment ago.
-    let Ok(copy) = Token::parse(token.expose()) else {
-        return Err(Code::Malformed);
-    };
-    let Some(permit) = app.gate.try_enter() else {
-        if app.checks.sender.try_send(Deferred { found: found.clone(), token: copy }).is_err() {
-            app.checks.running.pin().remove(&version.id);
+    let mut progress = {
+        let mut under_way = app.checks.under_way();
+        match under_way.get(&version.id) {
+            Some(progress) => progress.clone(),
+            None if under_way.len() >= CHECKS => return Ok(()),
+            None => {
+                // The text was a token a moment ago.
+                let Ok(copy) = Token::parse(token.expose()) else { return Err(Code::Malformed) };
+                let (sender, progress) = watch::channel(Progress::Queued);
+                under_way.insert(version.id, progress.clone());
+                // A task of its own: the caller may hang up, the check goes on.
+                tokio::spawn(run_check(Arc::clone(app), found.clone(), version.id, copy, hash.clone(), sender));
+                progress
+            }
         }
-        return Ok(());
     };
-    // A task of its own: the caller may hang up, the check goes on.
-    let task = tokio::spawn(run_check(Arc::clone(app), found.clone(), copy, hash.clone(), permit));
-    match task.await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Code::Disabled),
-        Err(_) => Err(Code::Unavailable),
+    loop {
+        let now = *progress.borrow_and_update();
+        let changed = match now {
+            Progress::Done(true) => return Ok(()),
+            Progress::Done(false) => return Err(Code::Disabled),
+            Progress::Running => progress.changed().await,
+            Progress::Queued => match tokio::time::timeout(TURN, progress.changed()).await {
+                Ok(changed) => changed,
+                Err(_) => return Ok(()),
+            },
+        };
+        if changed.is_err() {
+            return Err(Code::Unavailable);
+        }
     }
 }
 
 async fn run_check(
     app: Arc<App>,
     found: Found,
+    version: KeyVersionId,
     token: Token,
     hash: SecretHash,
-    permit: tokio::sync::OwnedSemaphorePermit,
-) -> bool {
-    let fits = app.gate.blocking(permit, move || hash.verify(&token)).await;
-    if let Some(version) = found.version() {
-        app.checks.running.pin().remove(&version.id);
-    }
-    match fits {
-        Ok(Ok(true)) => {
-            found.slot.record_check(true);
-            true
-        }
-        Ok(_) => {
-            found.slot.record_check(false);
-            tokio::spawn(persist(app, Consequence::Quarantine(Box::new(found), "hash_mismatch")));
-            false
-        }
-        // The computation itself broke; the next use tries again.
-        Err(error) => {
-            tracing::error!(%error, "a secret could not be checked");
-            true
-        }
-    }
-}
-
-/// Works off the checks that were deferred, one after the other.
-pub(crate) async fn work_off_checks(app: Arc<App>) {
-    let Some(mut receiver) = app.checks.receiver.lock().await.take() else {
-        return;
+    progress: watch::Sender<Progress>,
+) {
+    let permit = Arc::clone(&app.checks.permits).acquire_owned().await;
+    progress.send_replace(Progress::Running);
+    let fits = match permit {
+        Ok(permit) => app.gate.blocking(permit, move || hash.verify(&token)).await,
+        Err(error) => Err(AppError::internal(error)),
     };
-    while let Some(Deferred { found, token }) = receiver.recv().await {
-        let hash = found.version().and_then(|version| version.secret_hash.clone());
-        if let (Some(Ok(hash)), Some(permit)) = (hash, app.gate.enter().await) {
-            run_check(Arc::clone(&app), found, token, hash, permit).await;
+    let fits = match fits {
+        Ok(fits) => fits == Ok(true),
+        Err(error) => {
+            // The computation itself broke: nobody is told that it fits, and the next use tries again.
+            tracing::error!(%error, "a secret could not be checked");
+            app.checks.under_way().remove(&version);
+            return;
         }
+    };
+    // The outcome stands before the check is over, so that no other one can begin in between.
+    found.slot.record_check(fits);
+    app.checks.under_way().remove(&version);
+    progress.send_replace(Progress::Done(fits));
+    if !fits {
+        persist(app, Consequence::Quarantine(Box::new(found), "hash_mismatch")).await;
     }
 }
 
@@ -135,6 +152,13 @@ enum Consequence {
 }
 
 impl Consequence {
+    fn about(&self) -> Uuid {
+        match self {
+            Self::Quarantine(found, _) => found.key.key.id.as_uuid(),
+            Self::Revoke(id) => id.as_uuid(),
+        }
+    }
+
     async fn write(&self, app: &App) -> Result<(), AppError> {
         match self {
             Self::Quarantine(found, reason) => quarantine(app, found, reason).await,
@@ -145,8 +169,18 @@ impl Consequence {
 
 /// Writes a consequence, trying again while the database is away, for a bounded time.
 async fn persist(app: Arc<App>, consequence: Consequence) {
+    let about = consequence.about();
+    // One is enough: whoever goes on using such a key must not pile up work.
+    if !app.checks.written.pin().insert(about) {
+        return;
+    }
+    write_persistently(&app, &consequence).await;
+    app.checks.written.pin().remove(&about);
+}
+
+async fn write_persistently(app: &App, consequence: &Consequence) {
     for _ in 0..TRIES {
-        match consequence.write(&app).await {
+        match consequence.write(app).await {
             Ok(()) => return app.replica.catch_up().await,
             Err(AppError::Unavailable { .. }) => tokio::time::sleep(RETRY).await,
             Err(error) => return tracing::error!(%error, ?consequence, "the consequence of a call can't be written"),
@@ -218,7 +252,7 @@ pub(super) fn reindex_if_due(app: &Arc<App>, found: &Found, token: Token) {
     if version.pepper_version == pepper.version() || version.state == VersionState::Revoked {
         return;
     }
-    if !app.checks.running.pin().insert(version.id) {
+    if !app.checks.written.pin().insert(version.id.as_uuid()) {
         return;
     }
     let (app, id, version, old) = (Arc::clone(app), found.key.key.id, version.id, version.pepper_version);
@@ -228,7 +262,7 @@ pub(super) fn reindex_if_due(app: &Arc<App>, found: &Found, token: Token) {
         if let Err(error) = reindex(&app, id, version, old, &lookup, pepper.version()).await {
             tracing::warn!(%error, "a key could not be moved to the current pepper; its next use tries again");
         }
-        app.checks.running.pin().remove(&version);
+        app.checks.written.pin().remove(&version.as_uuid());
     });
 }
 

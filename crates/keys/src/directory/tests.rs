@@ -127,3 +127,36 @@ fn keys_of_different_ids_do_not_disturb_each_other() {
     directory.apply_key(other);
     assert_eq!((directory.len(), directory.find(&digest(1)).is_some()), (2, true));
 }
+
+#[test]
+fn a_key_that_cannot_be_read_is_not_found_any_more() {
+    let directory = directory();
+    directory.apply_key(snapshot(1, &[1]));
+    directory.forget_key(key().id, 2);
+    assert!(directory.find(&digest(1)).is_none());
+}
+
+#[test]
+fn a_key_that_became_readable_since_stays() {
+    let directory = directory();
+    directory.apply_key(snapshot(3, &[1]));
+    directory.forget_key(key().id, 2);
+    assert!(directory.find(&digest(1)).is_some());
+}
+
+#[test]
+fn after_the_feed_went_back_lower_numbers_count_again() {
+    let directory = directory();
+    directory.apply_key(snapshot(9, &[1]));
+    directory.clear();
+    directory.apply_organization(organization(1));
+    assert_eq!(directory.apply_key(snapshot(2, &[1])), Applied::Newer);
+}
+
+#[test]
+fn a_version_that_is_not_held_is_found_in_a_snapshot() {
+    let directory = directory();
+    directory.apply_key(snapshot(1, &[2]));
+    let found = directory.find_in(snapshot(1, &[1, 2]), &digest(1)).unwrap();
+    assert_eq!(found.version().unwrap().number, 1);
+}

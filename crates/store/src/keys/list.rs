@@ -116,7 +116,11 @@ pub async fn list(
         let named = sql::<Bool>("position(lower(").bind::<Text, _>(text.clone()).sql(") IN lower(keys.name)) > 0");
         query = match text.parse::<Uuid>() {
             Ok(id) => query.filter(named.or(keys::id.eq(id))),
-            Err(_) => query.filter(named.or(key_versions::hint.eq(text.clone()))),
+            Err(_) if text.is_ascii() => query.filter(named.or(key_versions::hint.eq(text.clone()))),
+            Err(_) => {
+                let named = named_beyond_ascii(conn, organization, text).await?;
+                query.filter(keys::id.eq_any(named).or(key_versions::hint.eq(text.clone())))
+            }
         };
     }
     if let Some(creator) = &filter.created_by {
@@ -140,6 +144,22 @@ pub async fn list(
     rows.into_iter()
         .map(|(key, version)| Ok(ListedKey { key: key.try_into()?, current: version.try_into()? }))
         .collect()
+}
+
+/// The keys whose name holds a text in any case. What is upper and what lower beyond ASCII is the database's locale's
+/// business, and ours is `C`, which knows no other letters: so the names are compared here.
+async fn named_beyond_ascii(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    text: &str,
+) -> Result<Vec<Uuid>, StoreError> {
+    let wanted = text.to_lowercase();
+    let names: Vec<(Uuid, String)> = keys::table
+        .filter(keys::organization_id.eq(organization.as_uuid()))
+        .select((keys::id, keys::name))
+        .load(conn)
+        .await?;
+    Ok(names.into_iter().filter(|(_, name)| name.to_lowercase().contains(&wanted)).map(|(id, _)| id).collect())
 }
 
 #[derive(QueryableByName)]

@@ -46,7 +46,8 @@ pub async fn write_usage(conn: &mut Conn, usage: &[Usage]) -> Result<(), StoreEr
         places.push(place);
     }
     sql_query(
-        "UPDATE keys SET
+        "WITH locked AS (SELECT id FROM keys WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
+         UPDATE keys SET
              last_used_at = GREATEST(keys.last_used_at, fresh.at),
              last_used_ips = ARRAY(
                  SELECT ip FROM (
@@ -60,7 +61,7 @@ pub async fn write_usage(conn: &mut Conn, usage: &[Usage]) -> Result<(), StoreEr
                      ) AS merged ORDER BY ip, place
                  ) AS distinct_ones ORDER BY place LIMIT 5)
          FROM unnest($1::uuid[], $2::timestamptz[]) AS fresh(key, at)
-         WHERE keys.id = fresh.key",
+         WHERE keys.id = fresh.key AND keys.id IN (SELECT id FROM locked)",
     )
     .bind::<Array<SqlUuid>, _>(keys)
     .bind::<Array<Timestamptz>, _>(times)
