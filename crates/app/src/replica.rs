@@ -339,8 +339,18 @@ pub(crate) async fn follow(app: Arc<App>) {
         while let Ok(done) = woken.try_recv() {
             waiting.push(done);
         }
-        let pulled = tokio::time::timeout(ROUND, follower.round(&app, &database)).await;
-        let pulled = pulled.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())));
+        let pulled = {
+            let mut round = std::pin::pin!(follower.round(&app, &database));
+            match tokio::time::timeout(SILENCE, &mut round).await {
+                Ok(pulled) => pulled,
+                Err(_) => {
+                    // Much to read, or a database that hangs: readiness says so, and the round may still go well.
+                    app.replica.last_poll_failed.store(true, Ordering::Relaxed);
+                    let late = tokio::time::timeout(ROUND, round).await;
+                    late.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())))
+                }
+            }
+        };
         if pulled.is_err() {
             follower.conn = None;
         }

@@ -83,8 +83,13 @@ pub async fn make_partitions(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), 
         conn.transaction(async |conn| {
             // Two instances may get here at once: the second one finds the table.
             sql_query(format!("SELECT pg_advisory_xact_lock({LOCK} + 1)")).execute(conn).await?;
-            let present: Exists =
-                sql_query(format!("SELECT to_regclass('{name}') IS NOT NULL AS present")).get_result(conn).await?;
+            // Not by `to_regclass`: inside a transaction it may repeat from its cache that the table isn't there.
+            let present: Exists = sql_query(format!(
+                "SELECT EXISTS (SELECT FROM pg_class WHERE relname = '{name}' AND relnamespace =
+                     (SELECT relnamespace FROM pg_class WHERE oid = 'audit_events'::regclass)) AS present"
+            ))
+            .get_result(conn)
+            .await?;
             if present.present {
                 return Ok(());
             }

@@ -144,9 +144,18 @@ impl Api {
 
     /// The API over an instance.
     pub(crate) async fn over(app: TestApp, proxies: &str, header: &str) -> Self {
+        Self::serving(app, PUBLIC_URL, proxies, header).await
+    }
+
+    /// The API over an instance under another public URL.
+    pub(crate) async fn published(app: TestApp, public_url: &str) -> Self {
+        Self::serving(app, public_url, "", "x-forwarded-for").await
+    }
+
+    async fn serving(app: TestApp, public_url: &str, proxies: &str, header: &str) -> Self {
         let trusted = TrustedProxies::parse(proxies).unwrap();
         let policy = ClientIpPolicy::new(&trusted, HeaderKind::from_name(header).unwrap());
-        let state = Data::new(State::new(app.app(), PUBLIC_URL.into(), policy, !trusted.is_empty()));
+        let state = Data::new(State::new(app.app(), public_url.into(), policy, !trusted.is_empty()));
         let service = Rc::new(init_service(service(state.clone())).await);
         let call: Call = Rc::new(move |request| {
             let service = Rc::clone(&service);

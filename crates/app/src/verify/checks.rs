@@ -15,7 +15,7 @@ use statuspulse_keys::{
 };
 use statuspulse_policy::{Code, KeyId, KeyVersionId};
 use statuspulse_store::{AsyncConnection as _, alerts::Happening, feed, keys};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
 use crate::{app::App, caller::Caller, error::AppError, recorder};
@@ -51,6 +51,12 @@ impl SecretChecks {
             under_way: Mutex::default(),
             written: papaya::HashSet::new(),
         }
+    }
+
+    /// Takes every place, if all are free.
+    pub(crate) fn hold(&self) -> Option<OwnedSemaphorePermit> {
+        let places = u32::try_from(self.permits.available_permits()).ok()?;
+        Arc::clone(&self.permits).try_acquire_many_owned(places).ok()
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<KeyVersionId, watch::Receiver<Progress>>> {
