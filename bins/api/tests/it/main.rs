@@ -1,5 +1,5 @@
 //! The API as a whole, in process over real PostgreSQL.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod smoke;
 mod table;

@@ -1,6 +1,27 @@
 //! The rules of docs/spec/keys.md, through the API in process over real PostgreSQL.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../support/api.rs"]
 mod support;
+
+mod canary;
+mod help;
+mod idempotency;
+mod lifecycle;
+mod lifespan;
+mod lists;
+mod one_transaction;
+mod overlap;
+mod reuse;
+mod roles;
+mod rotation;
+mod secrecy;
+mod sessions;
+mod settings;
+mod sign_in;
+mod storage;
+mod tampering;
+mod token;
+mod urls;
+mod usage;

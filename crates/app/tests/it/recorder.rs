@@ -29,7 +29,8 @@ async fn what_the_queue_cannot_take_is_told_by_a_gap_record() {
     let db = TestDb::on_own_cluster().await;
     let app = TestApp::start(&db).await;
     let lost = overflow(&db, &app).await;
-    let told = "SELECT coalesce(sum((detail->>'count')::bigint), 0)::bigint FROM audit_events WHERE action = 'audit.gap'";
+    let told =
+        "SELECT coalesce(sum((detail->>'count')::bigint), 0)::bigint FROM audit_events WHERE action = 'audit.gap'";
     assert_eq!((lost > 0, number(&db, told).await), (true, lost.cast_signed()));
 }
 

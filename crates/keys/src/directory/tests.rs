@@ -101,7 +101,7 @@ fn the_outcome_of_the_check_survives_a_change_of_policy_but_not_of_the_secret() 
     let kept = directory.find(&digest(1)).unwrap().slot.secret_check();
     let mut other = snapshot(3, &[1]);
     let token = crate::Token::from_entropy(crate::Prefix::Live, &[1; 44]);
-    let hash = crate::SecretHash::make(&token, "4".parse().unwrap(), [0; 16]).unwrap();
+    let hash = crate::SecretHash::make(&token, crate::BcryptCost::DEFAULT, [0; 16]).unwrap();
     other.versions[0].secret_hash = Some(Ok(hash));
     directory.apply_key(other);
     let reset = directory.find(&digest(1)).unwrap().slot.secret_check();
