@@ -37,6 +37,8 @@ pub const POLL: Duration = Duration::from_millis(750);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The same for one round of the feed, which after a mass change or a restore may have much to read.
 const ROUND: Duration = Duration::from_secs(60);
+/// A call doesn't wait longer for a look-up by query.
+const LOOK_UP: Duration = Duration::from_secs(3);
 /// After a look-up that the database didn't answer, the next ones are refused for this long.
 const FAILED_FOR: Duration = Duration::from_secs(1);
 /// How often the heartbeat is written while nothing changes.
@@ -268,7 +270,8 @@ impl Replica {
         }
         self.queries.fetch_add(1, Ordering::Relaxed);
         let read = async { keys::find_by_lookup(&mut *app.pool.get().await?, lookups).await };
-        let read = read.await.inspect_err(|error| {
+        let late = |_| StoreError::Unavailable("no answer in time".into());
+        let read = tokio::time::timeout(LOOK_UP, read).await.map_err(late).flatten().inspect_err(|error| {
             if error.is_unavailable() {
                 *self.failed_at() = Some(Instant::now());
             }

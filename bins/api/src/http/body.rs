@@ -42,7 +42,7 @@ pub(crate) async fn read(request: &HttpRequest, mut payload: Payload) -> Result<
 }
 
 /// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Unknown fields that a refusal names, at most.
 const UNKNOWN_NAMED: usize = 50;
 

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long a request may take, its body and the longest statements included.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// A header that scripts of other origins can't send, with the session's token.
 const CSRF: &str = "x-csrf-token";
 

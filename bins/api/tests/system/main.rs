@@ -1,0 +1,14 @@
+//! The program itself, run as it is run in earnest: first start, stop, crash, outage, and what arrives over a socket.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod configuration;
+mod first_run;
+mod http;
+mod nginx;
+
+mod outage;
+mod private;
+mod secrets;
+mod server;
+mod signals;
+mod wire;
