@@ -247,7 +247,7 @@ async fn the_path_behind_ours_and_a_header_that_differs_are_refused() {
     assert_eq!(outcomes, [ambiguous(), ambiguous(), ambiguous(), ambiguous()]);
 }
 
-/// spec: policy §8.2, P15
+/// spec: policy P15
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_path_behind_ours_is_judged_as_it_was_written() {
     let keys = Keys::new().await;

@@ -17,3 +17,4 @@ mod replica;
 mod roles;
 mod routes;
 mod scopes;
+mod staleness;
