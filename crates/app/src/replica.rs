@@ -172,7 +172,10 @@ impl Replica {
             self.directory.clear();
             self.applied.store(0, Ordering::Release);
         }
-        for organization in changes.organizations {
+        // A row can only be ahead of the feed when the feed went back without it; a number that is yet to be given out
+        // must not outrank the change that will get it.
+        for mut organization in changes.organizations {
+            organization.sequence = organization.sequence.min(changes.through);
             self.directory.apply_organization(organization);
         }
         if let Some(peppers) = changes.peppers
@@ -184,7 +187,8 @@ impl Replica {
                 "a pepper needs a master key that this instance doesn't have; keys under it are not found"
             );
         }
-        for key in changes.keys {
+        for mut key in changes.keys {
+            key.key.sequence = key.key.sequence.min(changes.through);
             let id = key.key.id;
             if self.directory.apply_key(key) == Applied::UnknownOrganization {
                 tracing::error!(key = %id, "a key of an organization that the feed never brought");

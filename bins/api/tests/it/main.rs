@@ -1,6 +1,7 @@
 //! The API as a whole, in process over real PostgreSQL.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod mended;
 mod smoke;
 mod table;
 
