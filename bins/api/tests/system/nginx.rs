@@ -45,6 +45,14 @@ struct Stub {
     heads: Arc<Mutex<Vec<String>>>,
 }
 
+/// Whether the head has ended, and as much of a body has come as it announces.
+fn is_whole(request: &[u8]) -> bool {
+    let Some(end) = find(request, b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|text| text.parse().ok());
+    request.len() >= end + 4 + length.unwrap_or(0_usize)
+}
+
 impl Stub {
     async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -56,7 +64,8 @@ impl Stub {
                 let kept = Arc::clone(&kept);
                 tokio::spawn(async move {
                     let (mut head, mut part) = (Vec::new(), [0; 4_096]);
-                    while find(&head, b"\r\n\r\n").is_none() {
+                    // To the end of the body: who answers and hangs up before it resets the connection.
+                    while !is_whole(&head) {
                         match stream.read(&mut part).await {
                             Ok(count @ 1..) => head.extend_from_slice(&part[..count]),
                             _ => return,
