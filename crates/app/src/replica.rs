@@ -361,6 +361,10 @@ pub(crate) async fn follow(app: Arc<App>) {
         if pulled.is_err() {
             follower.conn = None;
         }
+        if app.replica.leaving.load(Ordering::Acquire) {
+            // The database may go away now; nobody has to be told.
+            return;
+        }
         if pulled.is_err() != app.replica.last_poll_failed.swap(pulled.is_err(), Ordering::Relaxed) {
             match pulled {
                 Err(error) => tracing::warn!(%error, "the change feed can't be read; calls are judged from memory"),
