@@ -18,7 +18,7 @@ use config::{Cli, Command};
 pub use http::headers::REQUEST_ID;
 pub use openapi::document as openapi_document;
 pub use routes::{ROUTES, Route, Who};
-pub use server::{Running, service, start};
+pub use server::{Running, ServeError, service, start};
 pub use state::State;
 
 /// Runs the program: exit code 0 after an orderly stop, 1 when the server can't run, 2 for a bad configuration.
