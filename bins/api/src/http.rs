@@ -5,6 +5,7 @@ pub(crate) mod context;
 pub(crate) mod credentials;
 pub(crate) mod error;
 pub(crate) mod headers;
+pub(crate) mod oauth;
 pub(crate) mod query;
 
 pub(crate) use context::Context;

@@ -3,6 +3,7 @@
 pub mod config;
 mod http;
 mod openapi;
+mod pages;
 mod reload;
 mod routes;
 mod seed;

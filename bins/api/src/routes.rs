@@ -10,10 +10,15 @@ use crate::http::{
     error::{method_not_allowed, not_found},
 };
 
+pub(crate) mod apps;
+pub(crate) mod authorize;
 pub(crate) mod dto;
+pub(crate) mod dto_apps;
 pub(crate) mod forward_auth;
+pub(crate) mod grants;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod oauth;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod verify;
@@ -79,6 +84,34 @@ pub static ROUTES: &[Route] = &[
     route!("POST" "/v1/verify" Who::Gateway("credentials:verify"), verify::verify),
     route!("ANY" "/v1/forward-auth" Who::TrustedProxy, forward_auth::judge),
     route!("ANY" "/v1/forward-auth/{path:[\\s\\S]*}" Who::TrustedProxy, forward_auth::judge),
+    route!("POST" "/v1/orgs/{org}/apps" Who::Member, apps::create),
+    route!("GET" "/v1/orgs/{org}/apps" Who::MemberOrKey("apps:read"), apps::list),
+    route!("GET" "/v1/orgs/{org}/apps/{id}" Who::MemberOrKey("apps:read"), apps::show),
+    route!("PATCH" "/v1/orgs/{org}/apps/{id}" Who::Member, apps::change),
+    route!("DELETE" "/v1/orgs/{org}/apps/{id}" Who::Member, apps::delete),
+    route!("POST" "/v1/orgs/{org}/apps/{id}/secrets" Who::Member, apps::add_secret),
+    route!("DELETE" "/v1/orgs/{org}/apps/{id}/secrets/{secret}" Who::Member, apps::revoke_secret),
+    route!("GET" "/v1/orgs/{org}/apps/{id}/failures" Who::MemberOrKey("apps:read"), apps::failures),
+    route!("POST" "/v1/orgs/{org}/grants/revoke" Who::Member, grants::revoke),
+    route!("GET" "/v1/me/grants" Who::Session, grants::own),
+    route!("DELETE" "/v1/me/grants/{id}" Who::Session, grants::revoke_own),
+    route!("GET" "/oauth/authorize" Who::Anyone, authorize::ask),
+    route!("POST" "/oauth/authorize" Who::Anyone, authorize::decide),
+    route!("POST" "/oauth/token" Who::Anyone, oauth::token),
+    route!("OPTIONS" "/oauth/token" Who::Anyone, oauth::preflight),
+    route!("POST" "/oauth/refresh" Who::Anyone, oauth::refresh),
+    route!("OPTIONS" "/oauth/refresh" Who::Anyone, oauth::preflight),
+    route!("POST" "/oauth/revoke" Who::Anyone, oauth::revoke),
+    route!("OPTIONS" "/oauth/revoke" Who::Anyone, oauth::preflight),
+    route!("POST" "/oauth/introspect" Who::Anyone, oauth::introspect),
+    route!("GET" "/.well-known/oauth-authorization-server" Who::Anyone, oauth::server_metadata),
+    route!("GET" "/.well-known/oauth-authorization-server/{path:.+}" Who::Anyone, oauth::server_metadata_of_path),
+    route!("GET" "/.well-known/oauth-protected-resource" Who::Anyone, oauth::resource_metadata),
+    route!("GET" "/.well-known/jwks.json" Who::Anyone, oauth::jwks),
+    route!("GET" "/login" Who::Anyone, authorize::login),
+    route!("POST" "/login" Who::Anyone, authorize::sign_in),
+    route!("POST" "/logout" Who::Anyone, authorize::sign_out),
+    route!("GET" "/static/pages.css" Who::Anyone, authorize::styles),
     route!("GET" "/healthz" Who::Anyone, health::alive),
     route!("GET" "/readyz" Who::Anyone, health::ready),
     route!("GET" "/openapi.json" Who::Anyone, health::openapi),

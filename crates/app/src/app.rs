@@ -8,8 +8,19 @@ use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Pool, PooledConn};
 
 use crate::{
-    env::Env, error::AppError, gate::HashGate, maintenance, recorder, recorder::Recorder, replica::Replica,
-    secrets::Secrets, verify,
+    env::Env,
+    error::AppError,
+    gate::HashGate,
+    maintenance,
+    oauth::{
+        FailureLimiter,
+        cleanup::{self, Tally},
+    },
+    recorder::{self, Recorder},
+    replica::Replica,
+    secrets::Secrets,
+    signing::{self, Signing},
+    verify,
 };
 
 /// What an instance is started with.
@@ -54,6 +65,12 @@ pub struct App {
     pub bcrypt_cost: BcryptCost,
     /// Id of this instance.
     pub instance: InstanceId,
+    /// Keys of signed access tokens.
+    pub signing: Signing,
+    /// Failed client authentications of late.
+    pub client_failures: FailureLimiter,
+    /// What the clean-up of OAuth has taken.
+    pub oauth_cleaned: Tally,
     pub(crate) checks: verify::SecretChecks,
 }
 
@@ -66,6 +83,7 @@ impl App {
     pub async fn open(options: Options, env: Env) -> Result<Self, AppError> {
         let secrets = Secrets::new(options.masters).ok_or_else(|| AppError::internal("no master key is given"))?;
         let stream = env.id()?;
+        signing::self_test(env.now())?;
         let app = Self {
             replica: Replica::new(options.max_staleness, options.database_url, env.monotonic()),
             pool: options.pool,
@@ -75,6 +93,9 @@ impl App {
             recorder: Recorder::new(stream),
             bcrypt_cost: options.bcrypt_cost,
             instance: options.instance,
+            signing: Signing::default(),
+            client_failures: FailureLimiter::default(),
+            oauth_cleaned: Tally::default(),
             checks: verify::SecretChecks::new(options.cores),
             env,
         };
@@ -92,6 +113,7 @@ impl App {
         tokio::spawn(crate::replica::follow(Arc::clone(&app)));
         tokio::spawn(recorder::write_events(Arc::clone(&app)));
         tokio::spawn(maintenance::run(Arc::clone(&app)));
+        tokio::spawn(cleanup::run(Arc::clone(&app)));
         Ok(app)
     }
 
@@ -115,6 +137,7 @@ impl App {
         if !self.recorder.flush(Duration::from_secs(8)).await {
             tracing::error!("audit events could not be written before the end");
         }
+        cleanup::leave(self).await;
         self.replica.leave(self).await;
     }
 }

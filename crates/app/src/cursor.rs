@@ -3,8 +3,8 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
-use statuspulse_policy::{KeyId, OrganizationId};
-use statuspulse_store::keys::Position;
+use statuspulse_policy::OrganizationId;
+use statuspulse_store::page::Position;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ impl List<'_> {
 pub fn write(secrets: &Secrets, list: &List<'_>, position: Position) -> String {
     let mut bytes = Vec::with_capacity(PLACE + SEAL);
     bytes.extend_from_slice(&position.created_at.timestamp_micros().to_be_bytes());
-    bytes.extend_from_slice(position.id.as_uuid().as_bytes());
+    bytes.extend_from_slice(position.id.as_bytes());
     let seal = list.seal(secrets, &bytes);
     bytes.extend_from_slice(seal.split_at(SEAL).0);
     URL_SAFE_NO_PAD.encode(bytes)
@@ -60,6 +60,6 @@ pub fn read(secrets: &Secrets, list: &List<'_>, cursor: &str) -> Result<Position
     let micros = micros.try_into().map(i64::from_be_bytes).map_err(|_| refused())?;
     Ok(Position {
         created_at: DateTime::from_timestamp_micros(micros).ok_or_else(refused)?,
-        id: KeyId::from_uuid(Uuid::from_slice(id).map_err(|_| refused())?),
+        id: Uuid::from_slice(id).map_err(|_| refused())?,
     })
 }

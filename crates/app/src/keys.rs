@@ -11,8 +11,10 @@ use statuspulse_keys::{
 use statuspulse_policy::{AllowAny, Allowlist, Environment, KeyId, OrganizationId, ScopeSet};
 use statuspulse_store::{
     Conn,
-    keys::{self, KeyFilter, Position},
-    organizations, users,
+    keys::{self, KeyFilter},
+    organizations,
+    page::Position,
+    users,
 };
 
 use crate::{
@@ -154,7 +156,7 @@ pub async fn list(app: &App, access: &Access, asked: &ListKeys) -> Result<Page, 
     let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > limit;
     rows.truncate(usize::try_from(limit).unwrap_or_default());
     let next_cursor = rows.last().filter(|_| more).map(|last| {
-        let position = Position { created_at: last.key.created_at, id: last.key.id };
+        let position = Position { created_at: last.key.created_at, id: last.key.id.as_uuid() };
         cursor::write(&app.secrets, &list, position)
     });
     let pairs = rows.into_iter().map(|row| (row.key, row.current)).collect();

@@ -17,12 +17,13 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use statuspulse_audit::{Action, Actor, AlertRule, Class, Event, Outcome};
-use statuspulse_policy::{AlertId, KeyId};
+use statuspulse_policy::{AlertId, GrantId, KeyId};
 use statuspulse_store::{
     AsyncConnection as _, Conn, StoreError,
     alerts::{self, Happening},
     audit::{self, NumberedEvent},
     keys::{Usage, write_usage},
+    oauth::grants::{self, GrantUsage},
 };
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
@@ -172,27 +173,43 @@ impl Batch {
 }
 
 #[derive(Default)]
-struct UsageBook(HashMap<KeyId, Usage>);
+struct UsageBook {
+    keys: HashMap<KeyId, Usage>,
+    grants: HashMap<GrantId, GrantUsage>,
+}
 
 impl UsageBook {
     /// Only accepted calls count as use.
     fn note(&mut self, event: &Event) {
-        let accepted = event.action == Action::ApiCall && event.outcome == Outcome::Allowed;
-        let Actor::ApiKey { id, .. } = event.actor else { return };
-        if accepted {
-            self.add(id, event.occurred_at, event.origin.ip);
+        if event.action != Action::ApiCall || event.outcome != Outcome::Allowed {
+            return;
+        }
+        match event.actor {
+            Actor::ApiKey { id, .. } => self.add(id, event.occurred_at, event.origin.ip),
+            Actor::AccessToken(id) => self.add_grant(id, event.occurred_at, event.origin.ip),
+            _ => {}
         }
     }
 
     fn add(&mut self, id: KeyId, at: DateTime<Utc>, ip: Option<IpAddr>) {
-        let entry = self.0.entry(id).or_insert_with(|| Usage { key: id, at, addresses: Vec::new() });
+        let entry = self.keys.entry(id).or_insert_with(|| Usage { key: id, at, addresses: Vec::new() });
         entry.at = entry.at.max(at);
-        if let Some(ip) = ip {
-            entry.addresses.retain(|known: &IpAddr| *known != ip);
-            entry.addresses.insert(0, ip);
-            entry.addresses.truncate(5);
-        }
+        note_address(&mut entry.addresses, ip);
     }
+
+    fn add_grant(&mut self, id: GrantId, at: DateTime<Utc>, ip: Option<IpAddr>) {
+        let entry = self.grants.entry(id).or_insert_with(|| GrantUsage { grant: id, at, addresses: Vec::new() });
+        entry.at = entry.at.max(at);
+        note_address(&mut entry.addresses, ip);
+    }
+}
+
+/// The newest first, each once, five at most.
+fn note_address(addresses: &mut Vec<IpAddr>, ip: Option<IpAddr>) {
+    let Some(ip) = ip else { return };
+    addresses.retain(|known| *known != ip);
+    addresses.insert(0, ip);
+    addresses.truncate(5);
 }
 
 /// The writer's task. Ends when the recorder is gone, or at once when another task has taken the queue.
@@ -369,16 +386,18 @@ async fn write_gap(app: &App, conn: &mut Conn, lost: u64, now: DateTime<Utc>) ->
 }
 
 async fn write_usage_book(app: &App, book: &mut UsageBook) {
-    if book.0.is_empty() {
+    if book.keys.is_empty() && book.grants.is_empty() {
         return;
     }
-    let usage: Vec<Usage> = book.0.values().cloned().collect();
+    let usage: Vec<Usage> = book.keys.values().cloned().collect();
+    let of_grants: Vec<GrantUsage> = book.grants.values().cloned().collect();
     let written = async {
         let mut conn = app.pool.get().await?;
-        write_usage(&mut conn, &usage).await
+        write_usage(&mut conn, &usage).await?;
+        grants::write_usage(&mut conn, &of_grants).await
     };
     match written.await {
-        Ok(()) => book.0.clear(),
+        Ok(()) => *book = UsageBook::default(),
         // The times stay in the book and go with the next round.
         Err(error) => tracing::warn!(%error, keys = usage.len(), "the last use of keys could not be written"),
     }

@@ -3,33 +3,33 @@
 
 use std::{
     net::IpAddr,
-    num::NonZeroU32,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
-use quick_cache::sync::Cache;
 use serde_json::{Map, json};
 use statuspulse_audit::AlertRule;
 use statuspulse_keys::{
     Directory, LookupId,
     directory::{Applied, Found},
 };
-use statuspulse_policy::counter_key;
+use statuspulse_oauth::TokenDigest;
 use statuspulse_store::{
-    Conn, StoreError, alerts::Happening, feed, instances, keys, listen::Listener, organizations, pool,
+    Conn, StoreError, alerts::Happening, feed, instances, keys, listen::Listener, oauth::tokens, organizations, pool,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{app::App, error::AppError};
+
+mod misses;
+mod oauth;
+
+use misses::Misses;
+pub use oauth::{HeldToken, OauthDirectory};
 
 /// How often the feed is asked without a hint. A hint that got lost costs no more than this.
 pub const POLL: Duration = Duration::from_millis(750);
@@ -37,39 +37,25 @@ pub const POLL: Duration = Duration::from_millis(750);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The same for one round of the feed, which after a mass change or a restore may have much to read.
 const ROUND: Duration = Duration::from_secs(60);
-/// A call doesn't wait longer for a look-up by query.
-const LOOK_UP: Duration = Duration::from_secs(3);
-/// After a look-up that the database didn't answer, the next ones are refused for this long.
-const FAILED_FOR: Duration = Duration::from_secs(1);
 /// How often the heartbeat is written while nothing changes.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often the clock is compared with the database's.
 const CLOCK_EVERY: Duration = Duration::from_secs(30);
-/// Tokens that were not found are not asked for again this soon.
-const NEGATIVE_FOR: chrono::Duration = chrono::Duration::seconds(2);
-const NEGATIVE_ENTRIES: usize = 65_536;
-/// Look-ups by query of tokens that aren't in memory: per client address, and for all together.
-const MISSES_PER_CLIENT: NonZeroU32 = NonZeroU32::new(20).unwrap();
-const MISSES_BURST_PER_CLIENT: NonZeroU32 = NonZeroU32::new(40).unwrap();
-const MISSES: NonZeroU32 = NonZeroU32::new(200).unwrap();
-
 /// See the module's text.
 #[derive(Debug)]
 pub struct Replica {
     /// The keys.
     pub directory: Directory,
+    /// OAuth apps and access tokens.
+    pub oauth: OauthDirectory,
     database_url: String,
     max_staleness: Duration,
     applied: AtomicI64,
     fresh_at: AtomicU64,
     last_poll_failed: AtomicBool,
-    failed_at: Mutex<Option<Instant>>,
     leaving: AtomicBool,
     clock_skew_ms: AtomicI64,
-    queries: AtomicUsize,
-    negative: Cache<u128, DateTime<Utc>>,
-    per_client: DefaultKeyedRateLimiter<Option<IpAddr>>,
-    overall: DefaultDirectRateLimiter,
+    misses: Misses,
     wake: mpsc::Sender<oneshot::Sender<()>>,
     woken: tokio::sync::Mutex<Option<mpsc::Receiver<oneshot::Sender<()>>>>,
 }
@@ -79,18 +65,15 @@ impl Replica {
         let (wake, woken) = mpsc::channel(1_024);
         Self {
             directory: Directory::new(),
+            oauth: OauthDirectory::new(),
             database_url,
             max_staleness,
             applied: AtomicI64::new(0),
             fresh_at: AtomicU64::new(millis(now)),
             last_poll_failed: AtomicBool::new(false),
-            failed_at: Mutex::default(),
             leaving: AtomicBool::new(false),
             clock_skew_ms: AtomicI64::new(0),
-            queries: AtomicUsize::new(0),
-            negative: Cache::new(NEGATIVE_ENTRIES),
-            per_client: RateLimiter::keyed(Quota::per_second(MISSES_PER_CLIENT).allow_burst(MISSES_BURST_PER_CLIENT)),
-            overall: RateLimiter::direct(Quota::per_second(MISSES)),
+            misses: Misses::new(),
             wake,
             woken: tokio::sync::Mutex::new(Some(woken)),
         }
@@ -105,7 +88,7 @@ impl Replica {
     /// Queries for tokens that weren't in memory, since the start.
     #[must_use]
     pub fn queries(&self) -> usize {
-        self.queries.load(Ordering::Relaxed)
+        self.misses.queries()
     }
 
     /// How long ago the feed was last read with success.
@@ -170,6 +153,7 @@ impl Replica {
             );
             changes = feed::changes_after(conn, 0, app.env.now()).await?;
             self.directory.clear();
+            self.oauth.clear();
             self.applied.store(0, Ordering::Release);
         }
         // A row can only be ahead of the feed when the feed went back without it; a number that is yet to be given out
@@ -197,6 +181,23 @@ impl Replica {
         for broken in changes.unreadable {
             self.directory.forget_key(broken.key, broken.sequence);
             app.recorder.alert(unreadable(&broken, app.env.now()));
+        }
+        let apps_changed = !changes.apps.is_empty();
+        for mut oauth_app in changes.apps {
+            oauth_app.sequence = oauth_app.sequence.min(changes.through);
+            self.oauth.apply_app(oauth_app);
+        }
+        if apps_changed {
+            self.oauth.refresh_origins();
+        }
+        for (grant, at) in changes.ended_grants {
+            self.oauth.end_grant(grant, at);
+        }
+        for (token, at) in changes.revoked_tokens {
+            self.oauth.end_token(&token, at);
+        }
+        if let Some(keys) = changes.signing_keys {
+            app.signing.set(app, keys);
         }
         self.applied.fetch_max(changes.through, Ordering::AcqRel);
         self.fresh_at.fetch_max(millis(asked_at), Ordering::AcqRel);
@@ -251,43 +252,16 @@ impl Replica {
         client: Option<IpAddr>,
     ) -> Result<Option<Found>, AppError> {
         let Some(first) = lookups.first() else { return Ok(None) };
-        let place = first.map_key();
-        let now = app.env.now();
-        if self.negative.get(&place).is_some_and(|at| now - at >= NEGATIVE_FOR) {
-            self.negative.remove(&place);
-        }
-        // One of many identical look-ups asks; the others wait for its answer.
-        let guard = match self.negative.get_value_or_guard_async(&place).await {
-            Ok(_) => return Ok(None),
-            Err(guard) => guard,
-        };
-        if let Some(found) = lookups.iter().find_map(|lookup| self.directory.find(lookup)) {
-            return Ok(Some(found));
-        }
-        let allowed = self.per_client.check_key(&client.map(counter_key)).is_ok() && self.overall.check().is_ok();
-        if !allowed {
-            return Ok(None);
-        }
-        // While the database is away, one look-up a second finds out whether it is back; the others don't queue for it.
-        if self.failed_at().is_some_and(|at| at.elapsed() < FAILED_FOR) {
-            return Err(AppError::Unavailable { cause: "the database was away a moment ago".into() });
-        }
-        self.queries.fetch_add(1, Ordering::Relaxed);
-        let read = async { keys::find_by_lookup(&mut *app.pool.get().await?, lookups).await };
-        let late = |_| StoreError::Unavailable("no answer in time".into());
-        let read = tokio::time::timeout(LOOK_UP, read).await.map_err(late).flatten().inspect_err(|error| {
-            if error.is_unavailable() {
-                *self.failed_at() = Some(Instant::now());
-            }
-        })?;
-        let Some(snapshot) = read else {
-            // Whether the guard is gone meanwhile makes no difference to the answer.
-            let _ = guard.insert(now);
-            return Ok(None);
-        };
-        if self.directory.organization(snapshot.key.organization_id).is_none()
-            && let Some(organization) =
-                organizations::policy_of(&mut *app.conn().await?, snapshot.key.organization_id).await?
+        let held = || lookups.iter().find_map(|lookup| self.directory.find(lookup));
+        self.misses.ask(app, first.map_key(), client, held, self.read_key(app, lookups)).await
+    }
+
+    async fn read_key(&self, app: &App, lookups: &[LookupId]) -> Result<Option<Found>, AppError> {
+        let mut conn = app.conn().await?;
+        let Some(snapshot) = keys::find_by_lookup(&mut conn, lookups).await? else { return Ok(None) };
+        let owner = snapshot.key.organization_id;
+        if self.directory.organization(owner).is_none()
+            && let Some(organization) = organizations::policy_of(&mut conn, owner).await?
         {
             self.directory.apply_organization(organization);
         }
@@ -303,13 +277,27 @@ impl Replica {
         Ok(lookups.iter().filter(|_| same).find_map(|lookup| self.directory.find_in(read.clone(), lookup)))
     }
 
-    /// When the database last left a look-up without an answer. Only misses come here, and none waits with it in hand.
-    fn failed_at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Looks for an access token that isn't in memory, under the same bounds.
+    ///
+    /// # Errors
+    /// When the database can't be asked: then nobody may say that the token is unknown.
+    pub async fn find_access_by_query(
+        &self,
+        app: &App,
+        digests: &[TokenDigest],
+        client: Option<IpAddr>,
+    ) -> Result<Option<Arc<HeldToken>>, AppError> {
+        let Some(first) = digests.first() else { return Ok(None) };
+        let held = || digests.iter().find_map(|digest| self.oauth.token(digest));
+        let query = async {
+            let read = tokens::find_access(&mut *app.conn().await?, digests).await?;
+            Ok(read.map(|(digest, record, grant)| self.oauth.hold(HeldToken::new(digest, record, &grant))))
+        };
+        self.misses.ask(app, oauth::map_key(first), client, held, query).await
     }
 
     pub(crate) fn forget_idle_clients(&self) {
-        self.per_client.retain_recent();
+        self.misses.forget_idle_clients();
     }
 }
 
@@ -400,6 +388,7 @@ impl Follower {
         if changed || due(self.beat_at, BEAT_EVERY) {
             app.replica.beat(app, conn).await?;
             app.replica.forget_idle_clients();
+            app.replica.oauth.forget_ended(app.env.now());
             self.beat_at = Some(tokio::time::Instant::now());
         }
         if due(self.clock_at, CLOCK_EVERY) {

@@ -1,6 +1,9 @@
 //! What is derived from the master key, once at start.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicI16, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -8,6 +11,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use statuspulse_audit::FingerprintKey;
 use statuspulse_keys::{LookupId, MasterKey, MasterKeys, Pepper, Token, digest::keyed_mac};
+use statuspulse_oauth::{DigestKey, OpaqueToken, TokenDigest};
 use statuspulse_store::peppers::PepperVersion;
 use subtle::ConstantTimeEq as _;
 
@@ -20,6 +24,10 @@ pub struct Secrets {
     back_off: Hmac<Sha256>,
     fingerprint: FingerprintKey,
     peppers: ArcSwap<Vec<Pepper>>,
+    /// Keys of OAuth digests, newest first like the master keys.
+    digests: Vec<DigestKey>,
+    /// Version of the master key that all instances are known to have.
+    settled_master: AtomicI16,
 }
 
 impl Secrets {
@@ -37,6 +45,8 @@ impl Secrets {
             back_off: derived("back-off"),
             fingerprint: FingerprintKey::new(&oldest.derive("fingerprint", &[])),
             peppers: ArcSwap::from_pointee(Vec::new()),
+            digests: masters.iter().map(DigestKey::derive).collect(),
+            settled_master: AtomicI16::new(oldest.version()),
             masters,
         })
     }
@@ -64,7 +74,50 @@ impl Secrets {
             }
         }
         self.peppers.store(std::sync::Arc::new(peppers));
+        if let Some(current) = versions.first()
+            && self.masters.version(current.master_key_version).is_some()
+        {
+            self.settled_master.store(current.master_key_version, Ordering::Release);
+        }
         missing
+    }
+
+    /// The master key for what has to be readable on every instance: that of the current pepper, which an operator starts
+    /// when all instances have the newer master key.
+    #[must_use]
+    pub fn settled_master(&self) -> Option<&MasterKey> {
+        self.masters.version(self.settled_master.load(Ordering::Acquire))
+    }
+
+    /// The key of new OAuth digests.
+    #[must_use]
+    pub fn digest_key(&self) -> Option<&DigestKey> {
+        let settled = self.settled_master.load(Ordering::Acquire);
+        self.digests.iter().find(|key| key.version() == settled)
+    }
+
+    /// Keys of OAuth digests, of every master key.
+    #[must_use]
+    pub fn digest_keys(&self) -> &[DigestKey] {
+        &self.digests
+    }
+
+    /// The digests that a code or an opaque token may be kept under.
+    #[must_use]
+    pub fn token_digests(&self, token: &OpaqueToken) -> Vec<TokenDigest> {
+        self.digests.iter().map(|key| key.token(token)).collect()
+    }
+
+    /// The digests that a signed access token may be kept under, by its id.
+    #[must_use]
+    pub fn jwt_digests(&self, id: &str) -> Vec<TokenDigest> {
+        self.digests.iter().map(|key| key.jwt(id)).collect()
+    }
+
+    /// The digests that a one-time handle may be kept under.
+    #[must_use]
+    pub fn handle_digests(&self, handle: &str) -> Vec<TokenDigest> {
+        self.digests.iter().map(|key| key.handle(handle)).collect()
     }
 
     /// The pepper for new digests.

@@ -7,8 +7,9 @@ use statuspulse_keys::directory::ReusePolicy;
 use statuspulse_policy::{AllowAny, Allowlist, Environment, KeyId, Role};
 use statuspulse_store::{
     AsyncConnection as _, Conn, feed,
-    keys::{self, KeyFilter, ListedKey, Position},
+    keys::{self, KeyFilter, ListedKey},
     organizations::{self, Organization, Settings},
+    page::Position,
 };
 
 use crate::{
@@ -202,7 +203,7 @@ async fn ended_keys(
         let page: Vec<ListedKey> =
             keys::list(conn, access.organization.id, &KeyFilter::default(), &before.caps, now, position, PAGE).await?;
         let Some(last) = page.last() else { return Ok(ended) };
-        position = Some(Position { created_at: last.key.created_at, id: last.key.id });
+        position = Some(Position { created_at: last.key.created_at, id: last.key.id.as_uuid() });
         for ListedKey { key, current } in page {
             let end = |settings: &Settings| {
                 settings.caps.effective_end(key.environment, current.created_at, current.expires_at)

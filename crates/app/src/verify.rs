@@ -8,18 +8,23 @@ use serde_json::{Map, Value, json};
 use statuspulse_audit::{Action, Actor, AlertRule, Class, Event, Outcome, event::Origin};
 use statuspulse_keys::{
     Token, VersionState,
-    directory::{Found, SecretCheck},
+    directory::{Found, OrganizationPolicy, SecretCheck},
 };
 use statuspulse_policy::{
-    Catalog, ClientAddress, Code, Denial, EventId, KeyId, OrganizationId, Reason, Request, Requirement, Served, State,
+    Allowlist, Catalog, ClientAddress, Code, Denial, EventId, Grant, KeyId, OrganizationId, Reason, Request,
+    Requirement, Served, State,
 };
 use statuspulse_store::alerts::Happening;
+use uuid::Uuid;
 
 use crate::app::App;
 
+pub mod access;
 mod checks;
 
 pub(crate) use checks::SecretChecks;
+
+use access::AccessFound;
 
 /// What stood where a credential belongs (keys §2.4).
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,89 @@ pub struct Call<'a> {
     pub quiet: bool,
     /// Let a call without any credential pass where the endpoint is public. One that is presented is judged all the same.
     pub anonymous: bool,
+    /// The public URL, for which access tokens must be meant; none where only keys are credentials.
+    pub audience: Option<&'a str>,
+}
+
+/// A credential that a call presented.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// An API key.
+    Key(Found),
+    /// An OAuth access token.
+    AccessToken(AccessFound),
+}
+
+impl Credential {
+    /// The key, if it is one.
+    #[must_use]
+    pub fn key(self) -> Option<Found> {
+        match self {
+            Self::Key(found) => Some(found),
+            Self::AccessToken(_) => None,
+        }
+    }
+
+    /// What a call with it is judged by.
+    #[must_use]
+    pub fn grant(&self, app: &App) -> Option<Grant<'_>> {
+        match self {
+            Self::Key(found) => found.grant(),
+            Self::AccessToken(found) => Some(found.grant(app)),
+        }
+    }
+
+    /// Id of the key, or of the token's grant.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Key(found) => found.key.key.id.as_uuid(),
+            Self::AccessToken(found) => found.token.grant_id.as_uuid(),
+        }
+    }
+
+    /// The organization that it acts for.
+    #[must_use]
+    pub fn organization(&self) -> &OrganizationPolicy {
+        match self {
+            Self::Key(found) => &found.organization,
+            Self::AccessToken(found) => &found.organization,
+        }
+    }
+
+    fn is_canary(&self) -> bool {
+        matches!(self, Self::Key(found) if found.key.key.canary)
+    }
+
+    fn allowlist(&self) -> Option<&Allowlist> {
+        match self {
+            Self::Key(found) => found.key.key.allowlist.as_ref(),
+            Self::AccessToken(found) => found.app.allowlist.as_ref(),
+        }
+    }
+
+    fn actor(&self) -> Actor {
+        match self {
+            Self::Key(found) => {
+                Actor::ApiKey { id: found.key.key.id, version: found.version().map(|version| version.number) }
+            }
+            Self::AccessToken(found) => Actor::AccessToken(found.token.grant_id),
+        }
+    }
+
+    fn describe(&self, detail: &mut Map<String, Value>) {
+        match self {
+            Self::Key(found) => {
+                detail.insert("key_id".into(), json!(found.key.key.id.to_string()));
+                detail.insert("environment".into(), json!(found.key.key.environment.as_str()));
+            }
+            Self::AccessToken(found) => {
+                detail.insert("grant_id".into(), json!(found.token.grant_id.to_string()));
+                detail.insert("app_id".into(), json!(found.app.id.to_string()));
+                detail.insert("environment".into(), json!("production"));
+            }
+        }
+    }
 }
 
 /// The resource server that asks.
@@ -71,8 +159,8 @@ pub struct Verdict {
     pub code: Code,
     /// The scope that is missing, or that was needed.
     pub required_scope: Option<String>,
-    /// The key that the token named, also where the call is refused: who asks is a resource server or the holder.
-    pub credential: Option<Found>,
+    /// What the token named, also where the call is refused: who asks is a resource server or the holder.
+    pub credential: Option<Credential>,
 }
 
 impl Verdict {
@@ -96,11 +184,15 @@ pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
         code,
         required_scope: denial.and_then(|denial| denial.required_scope).map(str::to_owned),
         // A honeytoken must look like no token at all.
-        credential: found.filter(|found| !found.key.key.canary),
+        credential: found.filter(|found| !found.is_canary()),
     }
 }
 
-async fn decide<'a>(app: &Arc<App>, call: &Call<'a>, now: DateTime<Utc>) -> (Result<(), Denial<'a>>, Option<Found>) {
+async fn decide<'a>(
+    app: &Arc<App>,
+    call: &Call<'a>,
+    now: DateTime<Utc>,
+) -> (Result<(), Denial<'a>>, Option<Credential>) {
     let text = match call.presented {
         Presented::Missing => {
             let public = call.anonymous && matches!(call.requirement, Requirement::Public { .. });
@@ -109,6 +201,11 @@ async fn decide<'a>(app: &Arc<App>, call: &Call<'a>, now: DateTime<Utc>) -> (Res
         Presented::Malformed => return (Err(Code::Malformed.into()), None),
         Presented::Token(text) => text,
     };
+    if let Some(audience) = call.audience
+        && access::looks_like_one(text)
+    {
+        return decide_access(app, call, text, audience, now).await;
+    }
     let Ok(token) = Token::parse(text) else {
         return (Err(Code::Malformed.into()), None);
     };
@@ -121,7 +218,29 @@ async fn decide<'a>(app: &Arc<App>, call: &Call<'a>, now: DateTime<Utc>) -> (Res
         Err(()) => return (Err(Code::Unavailable.into()), None),
     };
     let outcome = judge_found(app, call, &found, token, now).await;
-    (outcome, Some(found))
+    (outcome, Some(Credential::Key(found)))
+}
+
+/// An access token is judged like a key: address, state, environment, scope. There is no slow hash behind it.
+async fn decide_access<'a>(
+    app: &Arc<App>,
+    call: &Call<'a>,
+    text: &str,
+    audience: &str,
+    now: DateTime<Utc>,
+) -> (Result<(), Denial<'a>>, Option<Credential>) {
+    let found = match access::find(app, text, audience, call.client).await {
+        Ok(found) => found,
+        Err(code) => return (Err(code.into()), None),
+    };
+    let known = crate::oauth::known(call.catalog, audience);
+    if !found.token.audiences.contains(audience, &known) {
+        // It is meant for another resource; here it is nobody's (RFC 8707 §2).
+        return (Err(Code::Unknown.into()), Some(Credential::AccessToken(found)));
+    }
+    let request = Request { client: call.client, served: call.served, requirement: call.requirement };
+    let outcome = statuspulse_policy::decide(&found.grant(app), &request, call.catalog, now);
+    (outcome, Some(Credential::AccessToken(found)))
 }
 
 async fn find(app: &Arc<App>, token: &Token, client: ClientAddress) -> Result<Option<Found>, ()> {
@@ -162,7 +281,7 @@ async fn judge_found<'a>(
 }
 
 /// The event of the call, and what it opens.
-fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Option<&Found>, now: DateTime<Utc>) {
+fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Option<&Credential>, now: DateTime<Utc>) {
     let Ok(id) = app.env.id() else { return };
     let code = denial.map_or(Code::Allowed, |denial| denial.code);
     let mut detail = Map::new();
@@ -170,8 +289,7 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
         detail.insert("via".into(), json!(gateway.key.to_string()));
     }
     if let Some(found) = found {
-        detail.insert("key_id".into(), json!(found.key.key.id.to_string()));
-        detail.insert("environment".into(), json!(found.key.key.environment.as_str()));
+        found.describe(&mut detail);
     }
     if let Some(name) = denial.and_then(|denial| denial.required_scope) {
         detail.insert("required_scope".into(), json!(name));
@@ -179,8 +297,8 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
     let list = denial.and_then(|denial| denial.reason.list());
     if let (Some(list), Some(found)) = (list, found) {
         let ranges = match list {
-            "organization" => found.organization.allowlist.as_ref(),
-            _ => found.key.key.allowlist.as_ref(),
+            "organization" => found.organization().allowlist.as_ref(),
+            _ => found.allowlist(),
         };
         let ranges: Vec<Value> = ranges
             .map(|ranges| ranges.entries().iter().map(|cidr| json!(cidr.to_string())).collect())
@@ -188,7 +306,7 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
         detail.insert("list".into(), json!(list));
         detail.insert("allowed_cidrs".into(), Value::Array(ranges));
     }
-    if found.is_some_and(|found| found.key.key.canary) {
+    if found.is_some_and(Credential::is_canary) {
         detail.insert("canary".into(), json!(true));
     }
     let event = Event {
@@ -199,12 +317,9 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
         outcome: Outcome::of_status(code.http_status()),
         reason: denial.map(|denial| denial.reason.as_str()),
         organization_id: found
-            .map(|found| found.organization.id)
+            .map(|found| found.organization().id)
             .or_else(|| call.via.map(|gateway| gateway.organization)),
-        actor: found.map_or(Actor::Unknown, |found| Actor::ApiKey {
-            id: found.key.key.id,
-            version: found.version().map(|version| version.number),
-        }),
+        actor: found.map_or(Actor::Unknown, Credential::actor),
         origin: Origin {
             route: call.requirement.route().map(str::to_owned),
             ip: call.client.ip(),
@@ -213,10 +328,41 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
         status: Some(code.http_status()),
         detail,
     };
-    if let Some(found) = found {
-        raise_alerts(app, call, denial, found, &event);
+    match found {
+        Some(Credential::Key(found)) => raise_alerts(app, call, denial, found, &event),
+        Some(Credential::AccessToken(found)) => raise_access_alerts(app, call, denial, found, &event),
+        None => {}
     }
     app.recorder.queue(event);
+}
+
+/// A token that reaches beyond its scopes is looked at; a dead one is not: apps learn of a revocation by its refusal.
+fn raise_access_alerts(
+    app: &Arc<App>,
+    call: &Call<'_>,
+    denial: Option<Denial<'_>>,
+    found: &AccessFound,
+    event: &Event,
+) {
+    let Some(denial) = denial.filter(|denial| denial.code == Code::InsufficientScope) else { return };
+    let mut facts = Map::new();
+    facts.insert("request_id".into(), json!(event.origin.request_id.map(|id| id.to_string())));
+    facts.insert("app_id".into(), json!(found.app.id.to_string()));
+    if let Some(scope) = denial.required_scope {
+        facts.insert("required_scope".into(), json!(scope));
+    }
+    app.recorder.alert(Happening {
+        rule: AlertRule::OutOfScope,
+        organization: Some(found.organization.id),
+        subject_kind: "grant",
+        subject: found.token.grant_id.to_string(),
+        first_at: event.occurred_at,
+        last_at: event.occurred_at,
+        count: 1,
+        routes: call.requirement.route().map(str::to_owned).into_iter().collect(),
+        sources: call.client.ip().and_then(network_of).into_iter().collect(),
+        facts,
+    });
 }
 
 fn raise_alerts(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: &Found, event: &Event) {
@@ -309,7 +455,7 @@ pub fn note_in_url(app: &Arc<App>, text: &str, origin: Origin) {
 }
 
 /// The network of an address that an alert's evidence names: a /24 or a /48.
-fn network_of(ip: std::net::IpAddr) -> Option<String> {
+pub(crate) fn network_of(ip: std::net::IpAddr) -> Option<String> {
     let length = if ip.is_ipv4() { 24 } else { 48 };
     statuspulse_policy::Cidr::enclosing(ip, length).map(|network| network.to_string())
 }

@@ -16,6 +16,13 @@ use crate::{
     settings::EndedKey,
 };
 
+mod oauth;
+
+pub use oauth::{
+    AddedSecretJson, AppJson, AppPageJson, AppSecretJson, ClientSecretJson, FailureJson, FailurePageJson, GrantAppJson,
+    GrantJson, GrantPageJson, GrantUserJson, RegisteredJson, RevokedGrantsJson,
+};
+
 /// A key; never holds more of its token than the hint.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Key)]

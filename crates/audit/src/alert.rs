@@ -19,6 +19,10 @@ pub enum AlertRule {
     CanaryUsed,
     /// A live key stood in a URL.
     CredentialInUrl,
+    /// A refresh token that was used before was used again.
+    RefreshReuse,
+    /// An authorization code that was redeemed was presented again, with everything that belongs to it.
+    CodeReplay,
     /// A stored hash doesn't fit its token or isn't one of ours: somebody has changed the table.
     Integrity,
     /// Events were lost.
@@ -64,6 +68,8 @@ impl AlertRule {
             Self::RevokedKeyUsed => "revoked_key_used",
             Self::CanaryUsed => "canary_used",
             Self::CredentialInUrl => "credential_in_url",
+            Self::RefreshReuse => "refresh_reuse",
+            Self::CodeReplay => "code_replay",
             Self::Integrity => "integrity",
             Self::AuditGap => "audit_gap",
         }
@@ -74,7 +80,7 @@ impl AlertRule {
     pub const fn severity(self, count: i64) -> Severity {
         match self {
             Self::OutOfScope if count < 100 => Severity::Medium,
-            Self::OutOfScope | Self::RotatedKeyUsed => Severity::High,
+            Self::OutOfScope | Self::RotatedKeyUsed | Self::RefreshReuse | Self::CodeReplay => Severity::High,
             Self::RevokedKeyUsed | Self::CredentialInUrl => Severity::Medium,
             Self::CanaryUsed | Self::Integrity | Self::AuditGap => Severity::Critical,
         }
@@ -84,7 +90,9 @@ impl AlertRule {
     #[must_use]
     pub const fn controls(self) -> &'static [&'static str] {
         match self {
-            Self::OutOfScope | Self::RotatedKeyUsed | Self::RevokedKeyUsed => &["CC6.1", "CC7.2"],
+            Self::OutOfScope | Self::RotatedKeyUsed | Self::RevokedKeyUsed | Self::RefreshReuse | Self::CodeReplay => {
+                &["CC6.1", "CC7.2"]
+            }
             Self::CanaryUsed | Self::CredentialInUrl => &["CC6.1", "CC7.3", "CC7.4"],
             Self::Integrity => &["CC7.2", "CC7.3"],
             Self::AuditGap => &["CC7.2", "A1.2"],

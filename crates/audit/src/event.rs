@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use statuspulse_policy::{EventId, KeyId, OrganizationId, RequestId, UserId};
+use statuspulse_policy::{AppId, EventId, GrantId, KeyId, OrganizationId, RequestId, UserId};
 
 use crate::fingerprint::Fingerprint;
 
@@ -83,6 +83,28 @@ actions! {
     SessionLogin = "session.login",
     /// Somebody signed out.
     SessionLogout = "session.logout",
+    /// An app was registered.
+    AppCreate = "app.create",
+    /// An app's settings changed; suspending it too.
+    AppUpdate = "app.update",
+    /// An app was deleted.
+    AppDelete = "app.delete",
+    /// An app got a new secret.
+    AppSecretCreate = "app.secret_create",
+    /// One of an app's secrets was ended.
+    AppSecretRevoke = "app.secret_revoke",
+    /// A person was asked for an authorization, or an app for one.
+    OauthAuthorize = "oauth.authorize",
+    /// A code, or the app itself, was traded for tokens.
+    OauthToken = "oauth.token",
+    /// A refresh token was traded for new tokens.
+    OauthRefresh = "oauth.refresh",
+    /// A token or a grant was ended.
+    OauthRevoke = "oauth.revoke",
+    /// A resource server asked about a token.
+    OauthIntrospect = "oauth.introspect",
+    /// The key of signed access tokens was changed.
+    SigningKeyRotate = "settings.signing_key_rotate",
     /// An alert was opened.
     AlertOpen = "alert.open",
     /// Events that could not be written: how many, and why.
@@ -132,6 +154,10 @@ pub enum Actor {
         /// The version whose token was presented, where one was.
         version: Option<i32>,
     },
+    /// An OAuth access token, by its grant.
+    AccessToken(GrantId),
+    /// An OAuth app.
+    App(AppId),
     /// A signed-in person.
     User(UserId),
     /// An operator at the command line.
@@ -148,6 +174,8 @@ impl Actor {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::ApiKey { .. } => "api_key",
+            Self::AccessToken(_) => "access_token",
+            Self::App(_) => "app",
             Self::User(_) => "user",
             Self::Operator(_) => "operator",
             Self::System => "system",
@@ -160,6 +188,8 @@ impl Actor {
     pub fn id(&self) -> Option<String> {
         match self {
             Self::ApiKey { id, .. } => Some(id.to_string()),
+            Self::AccessToken(id) => Some(id.to_string()),
+            Self::App(id) => Some(id.to_string()),
             Self::User(id) => Some(id.to_string()),
             Self::Operator(name) => Some(name.clone()),
             Self::System | Self::Unknown => None,

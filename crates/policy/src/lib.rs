@@ -32,5 +32,6 @@ pub use path::{CanonicalPath, MAX_PATH_BYTES};
 pub use routes::{RefusedRoute, Requirement};
 pub use scope::{ScopeBit, ScopeName, ScopeSet};
 pub use subject::{
-    AlertId, EventId, InstanceId, KeyId, KeyVersionId, OrganizationId, RequestId, Role, SessionId, UserId, uuid_v7,
+    AlertId, AppId, AppSecretId, EventId, GrantId, InstanceId, KeyId, KeyVersionId, OrganizationId, RequestId, Role,
+    SessionId, UserId, uuid_v7,
 };

@@ -69,6 +69,12 @@ ids! {
     EventId;
     /// A log-in session of a person.
     SessionId;
+    /// A registered OAuth app.
+    AppId;
+    /// One of an app's client secrets.
+    AppSecretId;
+    /// One person's, or one app's own, authorization of an app.
+    GrantId;
 }
 
 /// A UUIDv7 (RFC 9562 §5.7) of the instant `at`, cut to milliseconds, and 74 of the 80 bits of `random`.

@@ -3,18 +3,19 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     Insertable, QueryableByName, sql_query,
-    sql_types::{BigInt, Inet, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Inet, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncConnection as _, RunQueryDsl as _, SimpleAsyncConnection as _};
 use ipnetwork::IpNetwork;
 use serde_json::Value;
 use statuspulse_audit::Event;
-use statuspulse_policy::{KeyId, OrganizationId};
+use statuspulse_policy::{AppId, KeyId, OrganizationId};
 use uuid::Uuid;
 
 use crate::{
     Conn,
     error::StoreError,
+    page::Position,
     rows::{host, micros},
     schema::audit_events,
 };
@@ -137,4 +138,71 @@ pub async fn sources_of_key(
         .await?)
     })
     .await
+}
+
+/// A refused exchange of an app.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Failure {
+    /// Id of the event.
+    #[diesel(sql_type = SqlUuid)]
+    pub id: Uuid,
+    /// When.
+    #[diesel(sql_type = Timestamptz)]
+    pub occurred_at: DateTime<Utc>,
+    /// Which exchange.
+    #[diesel(sql_type = Text)]
+    pub action: String,
+    /// Why it was refused.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reason: Option<String>,
+    /// What was answered.
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    pub status: Option<i16>,
+    #[diesel(sql_type = Nullable<Inet>)]
+    ip: Option<IpNetwork>,
+    /// User agent, escaped.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub user_agent: Option<String>,
+    /// Id of the request, as its answer carried it.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub request_id: Option<Uuid>,
+    /// Offset of the first byte in which a redirect URI differs.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub first_difference: Option<i64>,
+}
+
+impl Failure {
+    /// Where it came from.
+    #[must_use]
+    pub fn ip(&self) -> Option<std::net::IpAddr> {
+        self.ip.map(|network| network.ip())
+    }
+}
+
+/// The refused exchanges of an app, newest first, after a position.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn failures_of_app(
+    conn: &mut Conn,
+    app: AppId,
+    after: Option<Position>,
+    limit: i64,
+) -> Result<Vec<Failure>, StoreError> {
+    let (before, id) = after.map_or((None, None), |position| (Some(position.created_at), Some(position.id)));
+    let failures = sql_query(
+        "SELECT id, occurred_at, action, reason, status, ip, user_agent, request_id,
+                (detail ->> 'first_difference')::bigint AS first_difference
+         FROM audit_events
+         WHERE detail ->> 'app_id' = $1 AND outcome <> 'allowed' AND action LIKE 'oauth.%'
+           AND ($2 IS NULL OR (occurred_at, id) < ($2, $3))
+         ORDER BY occurred_at DESC, id DESC LIMIT $4",
+    )
+    .bind::<Text, _>(app.to_string())
+    .bind::<Nullable<Timestamptz>, _>(before)
+    .bind::<Nullable<SqlUuid>, _>(id)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .await?;
+    Ok(failures)
 }

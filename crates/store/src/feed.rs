@@ -9,12 +9,15 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl as _;
 use statuspulse_keys::directory::{KeySnapshot, OrganizationPolicy};
+use statuspulse_oauth::{App, TokenDigest, grant::ACCESS_SECONDS};
+use statuspulse_policy::GrantId;
 
 use crate::{
     Conn,
     error::StoreError,
     keys::{self, KeyRow},
     listen::CHANNEL,
+    oauth::{apps, grants, signing_keys, signing_keys::SigningKey, tokens},
     organizations::{self, OrganizationRow},
     peppers::{self, PepperVersion},
     schema,
@@ -22,6 +25,8 @@ use crate::{
 
 /// Versions that ended longer ago than this are not loaded; a miss still finds them by query.
 const ENDED_KEPT: Duration = Duration::days(30);
+/// Between the clocks of the instances, at most: one that is further off answers nothing.
+const CLOCK_TOLERANCE: Duration = Duration::minutes(10);
 
 #[derive(QueryableByName)]
 struct Number {
@@ -81,6 +86,14 @@ pub struct Changes {
     pub unreadable: Vec<keys::Unreadable>,
     /// All peppers in force, when one of them has changed.
     pub peppers: Option<Vec<PepperVersion>>,
+    /// OAuth apps.
+    pub apps: Vec<App>,
+    /// Grants that were ended, with the moment; as long as a token of theirs could still be live.
+    pub ended_grants: Vec<(GrantId, DateTime<Utc>)>,
+    /// Access tokens that were ended one by one, with the moment.
+    pub revoked_tokens: Vec<(TokenDigest, DateTime<Utc>)>,
+    /// All signing keys, when one of them has changed.
+    pub signing_keys: Option<Vec<SigningKey>>,
 }
 
 /// Everything that changed after a number, as of one snapshot of the database; from 0 that is everything there is.
@@ -105,9 +118,19 @@ pub async fn changes_after(conn: &mut Conn, after: i64, now: DateTime<Utc>) -> R
                 schema::keys::table.filter(schema::keys::seq.gt(after)).select(KeyRow::as_select()).load(conn).await?;
             let peppers_changed = peppers::changed_after(conn, after).await?;
             let (keys, unreadable) = keys::readable_snapshots(conn, keys, Some(now - ENDED_KEPT)).await?;
+            let since = now - Duration::seconds(ACCESS_SECONDS) - CLOCK_TOLERANCE;
+            let signing_keys = if signing_keys::changed_after(conn, after).await? {
+                Some(signing_keys::all(conn).await?)
+            } else {
+                None
+            };
             Ok(Changes {
                 through,
                 unreadable,
+                apps: apps::changed_after(conn, after).await?,
+                ended_grants: grants::ended_after(conn, after, since).await?,
+                revoked_tokens: tokens::revoked_after(conn, after, now).await?,
+                signing_keys,
                 organizations: organizations.into_iter().map(organizations::policy).collect::<Result<_, _>>()?,
                 keys,
                 peppers: if peppers_changed { Some(peppers::in_force(conn).await?) } else { None },

@@ -13,9 +13,9 @@ use serde_json::Value;
 use statuspulse_keys::{
     digest::{HASH_SCHEME, LookupId, SecretHash},
     directory::KeySnapshot,
-    key::{Creator, Key, KeyVersion, VersionState},
+    key::{Key, KeyVersion, VersionState},
 };
-use statuspulse_policy::{KeyId, KeyVersionId, OrganizationId, ScopeSet, UserId};
+use statuspulse_policy::{KeyId, KeyVersionId, OrganizationId, ScopeSet};
 use uuid::Uuid;
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 mod list;
 mod usage;
 
-pub use list::{KeyFilter, ListedKey, Position, count_alive, list};
+pub use list::{KeyFilter, ListedKey, count_alive, list};
 pub use usage::{Usage, write_usage};
 
 /// Index that refuses a second version with the same look-up digest.
@@ -86,11 +86,7 @@ impl TryFrom<KeyRow> for Key {
 
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
         let corrupt = |column| StoreError::corrupt("keys", column, row.id);
-        let created_by = match row.created_by_kind.as_str() {
-            "user" => row.created_by.parse().map(|id| Creator::User(UserId::from_uuid(id))).ok(),
-            "operator" => Some(Creator::Operator(row.created_by)),
-            _ => None,
-        };
+        let created_by = rows::creator(&row.created_by_kind, row.created_by);
         let limit = row.rate_limit_per_minute.map(u32::try_from).transpose();
         Ok(Self {
             id: KeyId::from_uuid(row.id),
@@ -121,10 +117,7 @@ impl TryFrom<KeyRow> for Key {
 
 impl From<&Key> for KeyRow {
     fn from(key: &Key) -> Self {
-        let (created_by_kind, created_by) = match &key.created_by {
-            Creator::User(id) => ("user", id.to_string()),
-            Creator::Operator(name) => ("operator", name.clone()),
-        };
+        let (created_by_kind, created_by) = rows::creator_words(&key.created_by);
         Self {
             id: key.id.as_uuid(),
             organization_id: key.organization_id.as_uuid(),

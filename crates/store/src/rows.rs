@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use ipnetwork::IpNetwork;
-use statuspulse_policy::{Allowlist, Cidr, canonical_ip};
+use statuspulse_keys::Creator;
+use statuspulse_policy::{Allowlist, Cidr, UserId, canonical_ip};
 
 use crate::error::StoreError;
 
@@ -29,4 +30,21 @@ pub(crate) fn networks(allowlist: Option<&Allowlist>) -> Option<Vec<IpNetwork>> 
 
 pub(crate) fn host(ip: IpAddr) -> IpNetwork {
     IpNetwork::from(canonical_ip(ip))
+}
+
+/// Who made something, from its two columns.
+pub(crate) fn creator(kind: &str, name: String) -> Option<Creator> {
+    match kind {
+        "user" => name.parse().map(|id| Creator::User(UserId::from_uuid(id))).ok(),
+        "operator" => Some(Creator::Operator(name)),
+        _ => None,
+    }
+}
+
+/// The two columns: kind, and id or name.
+pub(crate) fn creator_words(creator: &Creator) -> (&'static str, String) {
+    match creator {
+        Creator::User(id) => ("user", id.to_string()),
+        Creator::Operator(name) => ("operator", name.clone()),
+    }
 }

@@ -189,8 +189,166 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    oauth_apps (id) {
+        id -> Uuid,
+        client_id -> Text,
+        organization_id -> Uuid,
+        name -> Text,
+        kind -> Text,
+        require_state -> Bool,
+        require_pkce -> Bool,
+        access_token_format -> Text,
+        scopes -> Int8,
+        default_scopes -> Int8,
+        refresh_retry_seconds -> Int4,
+        allowed_cidrs -> Nullable<Array<Cidr>>,
+        any_port_on_localhost -> Bool,
+        audiences -> Array<Text>,
+        status -> Text,
+        tokens_valid_from -> Timestamptz,
+        created_by -> Text,
+        created_by_kind -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        seq -> Int8,
+    }
+}
+
+diesel::table! {
+    oauth_app_secrets (id) {
+        id -> Uuid,
+        app_id -> Uuid,
+        digest -> Bytea,
+        key_version -> Int2,
+        last4 -> Text,
+        label -> Nullable<Text>,
+        created_by -> Text,
+        created_by_kind -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    oauth_redirect_uris (app_id, uri) {
+        app_id -> Uuid,
+        uri -> Text,
+        position -> Int2,
+    }
+}
+
+diesel::table! {
+    oauth_grants (id) {
+        id -> Uuid,
+        user_id -> Nullable<Uuid>,
+        organization_id -> Uuid,
+        app_id -> Uuid,
+        scopes -> Int8,
+        resources -> Array<Text>,
+        status -> Text,
+        revoked_reason -> Nullable<Text>,
+        revoked_at -> Nullable<Timestamptz>,
+        generation -> Int8,
+        created_at -> Timestamptz,
+        last_refresh_at -> Nullable<Timestamptz>,
+        absolute_expires_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        last_used_ips -> Array<Inet>,
+        seq -> Int8,
+    }
+}
+
+diesel::table! {
+    oauth_codes (digest) {
+        digest -> Bytea,
+        grant_id -> Uuid,
+        app_id -> Uuid,
+        redirect_uri -> Text,
+        challenge -> Nullable<Text>,
+        scopes -> Int8,
+        resources -> Array<Text>,
+        expires_at -> Timestamptz,
+        redeemed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    oauth_refresh_tokens (digest) {
+        digest -> Bytea,
+        grant_id -> Uuid,
+        generation -> Int8,
+        scopes -> Int8,
+        issued_at -> Timestamptz,
+        idle_expires_at -> Timestamptz,
+        rotated_at -> Nullable<Timestamptz>,
+        successor_sealed -> Nullable<Bytea>,
+        successor_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    oauth_access_tokens (digest) {
+        digest -> Bytea,
+        grant_id -> Uuid,
+        jti -> Nullable<Text>,
+        scopes -> Int8,
+        audiences -> Array<Text>,
+        issued_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        revoked_at -> Nullable<Timestamptz>,
+        seq -> Int8,
+    }
+}
+
+diesel::table! {
+    oauth_signing_keys (kid) {
+        kid -> Text,
+        public_x -> Text,
+        public_y -> Text,
+        private_sealed -> Bytea,
+        key_version -> Int2,
+        publish_at -> Timestamptz,
+        sign_from -> Timestamptz,
+        sign_until -> Timestamptz,
+        publish_until -> Timestamptz,
+        seq -> Int8,
+    }
+}
+
+diesel::table! {
+    oauth_requests (handle_digest) {
+        handle_digest -> Bytea,
+        session_id -> Nullable<Uuid>,
+        user_id -> Nullable<Uuid>,
+        app_id -> Uuid,
+        parameters -> Text,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::joinable!(memberships -> organizations (organization_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(key_versions -> keys (key_id));
-diesel::allow_tables_to_appear_in_same_query!(organizations, users, memberships, sessions, keys, key_versions);
+diesel::joinable!(oauth_grants -> oauth_apps (app_id));
+diesel::joinable!(oauth_apps -> organizations (organization_id));
+diesel::joinable!(oauth_access_tokens -> oauth_grants (grant_id));
+diesel::joinable!(oauth_codes -> oauth_grants (grant_id));
+diesel::joinable!(oauth_refresh_tokens -> oauth_grants (grant_id));
+diesel::allow_tables_to_appear_in_same_query!(
+    organizations,
+    users,
+    memberships,
+    sessions,
+    keys,
+    key_versions,
+    oauth_apps,
+    oauth_grants,
+    oauth_access_tokens,
+);

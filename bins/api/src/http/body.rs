@@ -22,10 +22,10 @@ use super::error::ApiError;
 pub(crate) const LONGEST: usize = 64 * 1024;
 
 /// Reads a body; one that is too long is refused before it is read, or where it gets too long.
-pub(crate) async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, ApiError> {
-    let too_long = || ApiError::http(413, "body_too_large", "a body has at most 64 KiB");
+pub(crate) async fn read(request: &HttpRequest, mut payload: Payload, longest: usize) -> Result<Bytes, ApiError> {
+    let too_long = || ApiError::http(413, "body_too_large", format!("a body has at most {} KiB here", longest / 1024));
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > LONGEST) {
+    if announced.is_some_and(|length| length > longest) {
         return Err(too_long());
     }
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -33,7 +33,7 @@ pub(crate) async fn read(request: &HttpRequest, mut payload: Payload) -> Result<
     let mut body = BytesMut::new();
     while let Some(part) = tokio::time::timeout_at(deadline, payload.next()).await.map_err(late)? {
         let part = part.map_err(|_| ApiError::http(400, "body_unreadable", "the body ended early or can't be read"))?;
-        if body.len() + part.len() > LONGEST {
+        if body.len() + part.len() > longest {
             return Err(too_long());
         }
         body.extend_from_slice(&part);

@@ -12,11 +12,13 @@ use serde::de::DeserializeOwned;
 use statuspulse_app::{
     App, AppError, Caller, Principal,
     caller::Access,
+    oauth::Circumstances,
     organizations, sessions,
-    verify::{self, Call, Presented, Verdict},
+    verify::{self, Call, Credential, Presented, Verdict},
 };
 use statuspulse_audit::{Action, Class, Outcome, event::Origin};
 use statuspulse_keys::directory::Found;
+use statuspulse_oauth::{Form, token_request::LONGEST_BODY};
 use statuspulse_policy::{ClientAddress, Code, Requirement, Served};
 use statuspulse_store::sessions::Session;
 
@@ -98,11 +100,49 @@ impl Context {
 
     /// The body, read to its end.
     pub(crate) async fn bytes(&self) -> Result<Bytes, ApiError> {
+        self.bytes_up_to(body::LONGEST).await
+    }
+
+    /// The same with another bound.
+    pub(crate) async fn bytes_up_to(&self, longest: usize) -> Result<Bytes, ApiError> {
         let payload = self.payload.borrow_mut().take();
         match payload {
-            Some(payload) => body::read(&self.request, payload).await,
+            Some(payload) => body::read(&self.request, payload, longest).await,
             None => Ok(Bytes::new()),
         }
+    }
+
+    /// The body as a form, with its bound of 16 KiB (RFC 6749 §4.1.3; oauth §4.1).
+    pub(crate) async fn form(&self) -> Result<Form, ApiError> {
+        let media_type = self.header("content-type")?.unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(ApiError::http(400, "not_a_form", "send application/x-www-form-urlencoded"));
+        }
+        Ok(Form::parse(&self.bytes_up_to(LONGEST_BODY).await?))
+    }
+
+    /// The session of the request's cookie, if there is a live one, with the cookie's value. For routes that judge for
+    /// themselves.
+    pub(crate) async fn present_session(&self) -> Result<Option<(Session, String)>, ApiError> {
+        let cookie = self.request.cookie(self.state.cookie_name()).map(|cookie| cookie.value().to_owned());
+        let Some(cookie) = cookie.filter(|value| value.len() <= 256) else { return Ok(None) };
+        Ok(sessions::find(self.app(), &cookie).await?.map(|session| (session, cookie)))
+    }
+
+    /// The key of the `Authorization` header, if it is one that may verify credentials. For the route that takes apps too.
+    pub(crate) async fn verifying_key(&self) -> Result<Found, ApiError> {
+        const ROUTE: &str = "/oauth/introspect";
+        let presented = credentials::presented(self.request.headers());
+        let verdict = judge(self, presented, Some("credentials:verify"), ROUTE).await;
+        let code = verdict.code;
+        let found = verdict.credential.filter(|_| code == Code::Allowed).and_then(Credential::key);
+        found.ok_or(ApiError::Judged { code, scope: verdict.required_scope })
+    }
+
+    /// What an OAuth exchange is judged with.
+    pub(crate) fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances { caller: &self.caller, client: self.client, public_url: &self.state.public_url }
     }
 
     /// The body as JSON.
@@ -224,18 +264,26 @@ async fn presented_key(
     if matches!(presented, Presented::Missing) {
         return Ok(None);
     }
-    let verdict = judge(context, presented, scope, route).await;
+    let verdict = judge(context, presented, scope, route.path).await;
     match verdict {
-        Verdict { code: Code::Allowed, credential: Some(found), .. } => Ok(Some(found)),
+        Verdict { code: Code::Allowed, credential: Some(credential), .. } => {
+            let found = credential.key();
+            found.map(Some).ok_or(ApiError::Judged { code: Code::Malformed, scope: None })
+        }
         Verdict { code, required_scope, .. } => Err(ApiError::Judged { code, scope: required_scope }),
     }
 }
 
-async fn judge(context: &Context, presented: Presented<'_>, scope: Option<&'static str>, route: &Route) -> Verdict {
+async fn judge(
+    context: &Context,
+    presented: Presented<'_>,
+    scope: Option<&'static str>,
+    route: &'static str,
+) -> Verdict {
     let catalog = context.app().catalog.load_full();
     let requirement = match scope {
-        Some(scope) => catalog.requirement_for_scope(scope).with_route(route.path),
-        None => Requirement::Public { route: route.path },
+        Some(scope) => catalog.requirement_for_scope(scope).with_route(route),
+        None => Requirement::Public { route },
     };
     let call = Call {
         presented,
@@ -247,17 +295,20 @@ async fn judge(context: &Context, presented: Presented<'_>, scope: Option<&'stat
         via: None,
         quiet: true,
         anonymous: false,
+        // A third party's app can't manage anything: here only keys are credentials.
+        audience: None,
     };
     verify::judge(context.app(), call).await
 }
 
 /// The refusal of a request without a credential, with its event.
 async fn missing(context: &Context, route: &Route) -> ApiError {
-    let verdict = judge(context, Presented::Missing, None, route).await;
+    let verdict = judge(context, Presented::Missing, None, route.path).await;
     ApiError::Judged { code: verdict.code, scope: None }
 }
 
-fn principal_of(found: &Found) -> Principal {
+/// A key as the caller of a request.
+pub(crate) fn principal_of(found: &Found) -> Principal {
     Principal::Key {
         id: found.key.key.id,
         version: found.version().map_or(0, |version| version.number),

@@ -111,6 +111,9 @@ pub(crate) fn request_id(request: &HttpRequest) -> Option<RequestId> {
 
 /// The answer to a refusal. The cause of a fault of ours goes to the log, under the request's id, and nowhere else.
 pub(crate) fn problem(request: &HttpRequest, error: ApiError) -> HttpResponse {
+    if let Some(answer) = super::oauth::refusal(request, &error) {
+        return answer;
+    }
     let id = request_id(request).map(|id| id.to_string()).unwrap_or_default();
     let (status, code) = (error.status(), error.code());
     let mut retry_after = None;

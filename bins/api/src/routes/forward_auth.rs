@@ -4,7 +4,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{HeaderMap, WWW_AUTHENTICATE},
 };
-use statuspulse_app::verify::{self, Call, Verdict};
+use statuspulse_app::{
+    App,
+    verify::{self, Call, Verdict},
+};
 use statuspulse_audit::{Action, Class, Outcome};
 use statuspulse_policy::{ClientAddress, Code, EnvironmentSet, Served};
 
@@ -54,18 +57,19 @@ pub(crate) async fn judge(context: Context) -> Answer {
         via: None,
         quiet: false,
         anonymous: true,
+        audience: Some(&context.state.public_url),
     };
     let verdict = verify::judge(app, call).await;
-    Ok(answer(&context.request, &catalog, verdict))
+    Ok(answer(app, &context.request, &catalog, verdict))
 }
 
-fn answer(request: &HttpRequest, catalog: &statuspulse_policy::Catalog, verdict: Verdict) -> HttpResponse {
+fn answer(app: &App, request: &HttpRequest, catalog: &statuspulse_policy::Catalog, verdict: Verdict) -> HttpResponse {
     let Verdict { code, required_scope, credential } = verdict;
     if code == Code::Allowed && credential.is_none() {
         // A public endpoint, called without a credential.
         return HttpResponse::Ok().finish();
     }
-    let granted = credential.as_ref().and_then(|found| Some((found, found.grant()?)));
+    let granted = credential.as_ref().and_then(|found| Some((found, found.grant(app)?)));
     let (Code::Allowed, Some((found, grant))) = (code, granted) else {
         let mut refused = problem(request, ApiError::Judged { code, scope: required_scope.clone() });
         if let Some(Ok(challenge)) = challenge_for(request, code, required_scope.as_deref()).map(|text| text.parse()) {
@@ -75,8 +79,8 @@ fn answer(request: &HttpRequest, catalog: &statuspulse_policy::Catalog, verdict:
     };
     let scopes = catalog.names(grant.scopes.intersection(catalog.mask(grant.environment))).join(" ");
     HttpResponse::Ok()
-        .insert_header(("X-Auth-Credential-Id", found.key.key.id.to_string()))
-        .insert_header(("X-Auth-Organization", found.organization.slug.clone()))
+        .insert_header(("X-Auth-Credential-Id", found.id().to_string()))
+        .insert_header(("X-Auth-Organization", found.organization().slug.clone()))
         .insert_header(("X-Auth-Environment", grant.environment.as_str()))
         .insert_header(("X-Auth-Scopes", scopes))
         .finish()

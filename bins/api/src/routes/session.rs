@@ -96,7 +96,8 @@ pub(crate) async fn sign_out(context: Context) -> Answer {
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }
 
-fn session_cookie(context: &Context, value: String) -> Cookie<'static> {
+/// The session's cookie.
+pub(crate) fn session_cookie(context: &Context, value: String) -> Cookie<'static> {
     Cookie::build(context.state.cookie_name(), value)
         .path("/")
         .http_only(true)

@@ -4,12 +4,11 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use statuspulse_app::{
-    AppError, FieldError,
-    verify::{self as judgement, Call, Gateway, Presented, Verdict},
+    App, AppError, FieldError,
+    verify::{self as judgement, Call, Credential, Gateway, Presented, Verdict},
 };
 use statuspulse_audit::{RequestTraits, event::Origin, user_agent};
-use statuspulse_keys::directory::Found;
-use statuspulse_policy::{Catalog, ClientAddress, Requirement, Served, canonical_ip};
+use statuspulse_policy::{Catalog, ClientAddress, Requirement, Served, UserId, canonical_ip};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -49,19 +48,33 @@ pub(crate) struct CredentialJson {
     environment: &'static str,
     scopes: Vec<String>,
     expires_at: DateTime<Utc>,
+    /// Of an access token: the app that it was issued to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    /// Of an access token: the person who authorized it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<Uuid>,
 }
 
 impl CredentialJson {
-    fn new(catalog: &Catalog, found: &Found) -> Option<Self> {
-        let grant = found.grant()?;
+    fn new(app: &App, catalog: &Catalog, credential: &Credential) -> Option<Self> {
+        let grant = credential.grant(app)?;
         let scopes = grant.scopes.intersection(catalog.mask(grant.environment));
+        let (kind, client_id, user_id) = match credential {
+            Credential::Key(_) => ("api_key", None, None),
+            Credential::AccessToken(found) => {
+                ("access_token", Some(found.app.client_id.to_string()), found.token.user_id.map(UserId::as_uuid))
+            }
+        };
         Some(Self {
-            kind: "api_key",
-            id: found.key.key.id.as_uuid(),
-            organization: found.organization.slug.clone(),
+            kind,
+            id: credential.id(),
+            organization: credential.organization().slug.clone(),
             environment: grant.environment.as_str(),
             scopes: catalog.names(scopes).into_iter().map(str::to_owned).collect(),
             expires_at: grant.expires_at,
+            client_id,
+            user_id,
         })
     }
 }
@@ -100,6 +113,7 @@ pub(crate) async fn verify(context: Context) -> Answer {
         via: Some(Gateway { key: gateway.key.key.id, organization: gateway.organization.id }),
         quiet: false,
         anonymous: false,
+        audience: Some(&context.state.public_url),
     };
     let verdict = judgement::judge(app, call).await;
     Ok(HttpResponse::Ok().json(answer(&context, &catalog, verdict)))
@@ -168,7 +182,7 @@ fn answer(context: &Context, catalog: &Catalog, verdict: Verdict) -> VerdictJson
         allowed: verdict.allowed(),
         code: verdict.code.as_str(),
         status: verdict.code.http_status(),
-        credential: verdict.credential.as_ref().and_then(|found| CredentialJson::new(catalog, found)),
+        credential: verdict.credential.as_ref().and_then(|found| CredentialJson::new(context.app(), catalog, found)),
         required_scope: verdict.required_scope,
         retry_after: (verdict.code == statuspulse_policy::Code::Unavailable).then_some(1),
         request_id: request_id(&context.request).map(|id| id.as_uuid()),

@@ -34,23 +34,11 @@ const TO_COME: &[(&str, &str)] = &[
     ("GET", "/v1/orgs/{org}/alerts"),
     ("POST", "/v1/orgs/{org}/alerts/{id}/acknowledge"),
     ("POST", "/v1/orgs/{org}/alerts/{id}/resolve"),
-    // OAuth 2.
-    ("POST", "/v1/orgs/{org}/apps"),
-    ("GET", "/v1/orgs/{org}/apps/{id}"),
-    ("PATCH", "/v1/orgs/{org}/apps/{id}"),
-    ("DELETE", "/v1/orgs/{org}/apps/{id}"),
-    ("POST", "/v1/orgs/{org}/apps/{id}/secrets"),
-    ("DELETE", "/v1/orgs/{org}/apps/{id}/secrets/{secret}"),
-    ("GET", "/v1/orgs/{org}/apps/{id}/failures"),
-    ("GET", "/v1/me/grants"),
-    ("DELETE", "/v1/me/grants/{id}"),
-    ("POST", "/v1/orgs/{org}/grants/revoke"),
     // Leaks.
     ("POST", "/v1/leaks"),
     ("POST", "/v1/leaks/github"),
     // The dashboard's pages.
     ("GET", "/"),
-    ("GET", "/login"),
     ("GET", "/keys"),
     ("GET", "/keys/{id}"),
     ("GET", "/security"),
@@ -61,6 +49,39 @@ const TO_COME: &[(&str, &str)] = &[
     // Operation.
     ("GET", "/metrics"),
     ("GET", "/docs"),
+];
+
+/// What is served beside the table of the contract's §5: its §6, lists of what the table shows one by one, and what the
+/// pages need.
+const BESIDE: &[(&str, &str)] = &[
+    ("GET", "/v1/orgs/{org}/apps"),
+    ("GET", "/oauth/authorize"),
+    ("POST", "/oauth/authorize"),
+    ("POST", "/oauth/token"),
+    ("OPTIONS", "/oauth/token"),
+    ("POST", "/oauth/refresh"),
+    ("OPTIONS", "/oauth/refresh"),
+    ("POST", "/oauth/revoke"),
+    ("OPTIONS", "/oauth/revoke"),
+    ("POST", "/oauth/introspect"),
+    ("GET", "/.well-known/oauth-authorization-server"),
+    ("GET", "/.well-known/oauth-authorization-server/{path:.+}"),
+    ("GET", "/.well-known/oauth-protected-resource"),
+    ("GET", "/.well-known/jwks.json"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+    ("GET", "/static/pages.css"),
+];
+
+/// What no program calls: what browsers ask for by themselves, and what a page of ours sends or shows. By prefix.
+const UNDESCRIBED: &[(&str, &str)] = &[
+    ("OPTIONS", "/oauth/"),
+    ("POST", "/oauth/authorize"),
+    ("GET", "/.well-known/oauth-authorization-server/"),
+    ("GET", "/login"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+    ("GET", "/static/"),
 ];
 
 fn contract() -> BTreeSet<(String, String)> {
@@ -138,7 +159,9 @@ fn every_endpoint_of_the_contract_is_served_or_known_to_be_to_come() {
 
 #[test]
 fn nothing_is_served_that_the_contract_does_not_name() {
-    let unknown: Vec<_> = served().difference(&contract()).cloned().collect();
+    let beside = BESIDE.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
+    let known: BTreeSet<_> = contract().union(&beside).cloned().collect();
+    let unknown: Vec<_> = served().difference(&known).cloned().collect();
     assert!(unknown.is_empty(), "served, but not in the contract: {unknown:?}");
 }
 
@@ -164,6 +187,7 @@ fn the_document_describes_every_route_and_nothing_else() {
     // OpenAPI has no word for "any method"; the subrequest of nginx is a GET.
     let served: BTreeSet<_> = served()
         .into_iter()
+        .filter(|(method, path)| !UNDESCRIBED.iter().any(|(m, p)| m == method && path.starts_with(p)))
         .map(|(method, path)| (if method == "ANY" { "GET".to_owned() } else { method }, path))
         .collect();
     assert_eq!(described, served);
@@ -177,7 +201,8 @@ fn the_committed_document_is_that_of_the_code() {
 
 fn filled(route: &Route) -> String {
     let path = route.path.replace("{org}", "acme").replace("{path:[\\s\\S]*}", "api/v1/checks");
-    path.replace("{id}", &Uuid::nil().to_string())
+    let id = Uuid::nil().to_string();
+    path.replace("{id}", &id).replace("{secret}", &id).replace("{path:.+}", "tenant")
 }
 
 fn method(route: &Route) -> &'static str {
@@ -250,7 +275,7 @@ async fn every_path_refuses_other_methods_and_says_which_it_takes() {
     let mut wrong = Vec::new();
     for route in ROUTES.iter().filter(|route| route.method != "ANY") {
         let reply = world.api.ask("TRACE", &filled(route)).send().await;
-        if reply.outcome() != (405, "method_not_allowed".into()) || !reply.header("allow").contains(route.method) {
+        if reply.status != 405 || !reply.header("allow").contains(route.method) {
             wrong.push((route.path, reply.status));
         }
     }

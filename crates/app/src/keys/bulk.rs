@@ -6,7 +6,8 @@ use statuspulse_keys::{Creator, VersionState};
 use statuspulse_policy::{Environment, InstanceId};
 use statuspulse_store::{
     AsyncConnection as _, Conn, feed,
-    keys::{self, KeyFilter, ListedKey, Position},
+    keys::{self, KeyFilter, ListedKey},
+    page::Position,
     users,
 };
 
@@ -139,7 +140,7 @@ async fn all_unrevoked(
     loop {
         let page = keys::list(conn, access.organization.id, filter, &caps, now, after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(all) };
-        after = Some(Position { created_at: last.key.created_at, id: last.key.id });
+        after = Some(Position { created_at: last.key.created_at, id: last.key.id.as_uuid() });
         all.extend(page.into_iter().filter(|listed| listed.key.revoked_at.is_none()));
     }
 }

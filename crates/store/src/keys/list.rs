@@ -13,13 +13,14 @@ use statuspulse_keys::{
     key::{Creator, Key, KeyVersion, Status},
     lifespan::LifespanCaps,
 };
-use statuspulse_policy::{Environment, KeyId, OrganizationId};
+use statuspulse_policy::{Environment, OrganizationId};
 use uuid::Uuid;
 
 use super::{KeyRow, VersionRow};
 use crate::{
     Conn,
     error::StoreError,
+    page::Position,
     schema::{key_versions, keys},
 };
 
@@ -36,15 +37,6 @@ pub struct KeyFilter {
     pub created_by: Option<Creator>,
     /// Only keys made after this moment.
     pub created_after: Option<DateTime<Utc>>,
-}
-
-/// A place in a list: the last key of the page before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Its time of creation.
-    pub created_at: DateTime<Utc>,
-    /// Its id, for keys of the same microsecond.
-    pub id: KeyId,
 }
 
 /// A key with its current version.
@@ -137,7 +129,7 @@ pub async fn list(
         query = query.filter(
             keys::created_at
                 .lt(position.created_at)
-                .or(keys::created_at.eq(position.created_at).and(keys::id.lt(position.id.as_uuid()))),
+                .or(keys::created_at.eq(position.created_at).and(keys::id.lt(position.id))),
         );
     }
     let rows: Vec<(KeyRow, VersionRow)> = query.load(conn).await?;

@@ -1,0 +1,443 @@
+//! The pages that people see: sign-in, consent, and what is told to those who can't be sent on.
+//!
+//! Plain HTML that the server fills in, without scripts (`oauth.md`, §3, 12 to 15). Every value goes through the
+//! escaping of the templates in `templates/`, whose names end in `.html` for that reason; none is marked as safe.
+
+use askama::{Error, Template};
+
+/// The style sheet of all pages, served at `/static/pages.css`: the pages' policy allows no other place.
+pub(crate) const STYLES: &str = include_str!("../static/pages.css");
+
+/// The form of sign-in.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(crate) struct LoginPage<'a> {
+    /// Why one signs in, when an app sent the person here.
+    pub(crate) app: Option<AppLine<'a>>,
+    /// Of the request that goes on after sign-in.
+    pub(crate) handle: Option<&'a str>,
+    pub(crate) csrf: &'a str,
+    /// What was typed before, or nothing.
+    pub(crate) email: &'a str,
+    /// Why the last attempt failed, in a sentence.
+    pub(crate) problem: Option<&'a str>,
+}
+
+/// An app and who publishes it.
+pub(crate) struct AppLine<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) publisher: &'a str,
+}
+
+/// The question whether an app may act for an organization.
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub(crate) struct ConsentPage<'a> {
+    pub(crate) app_name: &'a str,
+    pub(crate) publisher: &'a str,
+    pub(crate) user_email: &'a str,
+    /// Those the person may choose from, the one to begin with first.
+    pub(crate) organizations: &'a [OrganizationChoice<'a>],
+    /// What the app asks for, in the order of the catalog.
+    pub(crate) scopes: &'a [ScopeLine<'a>],
+    /// Where the answer goes: the host of the redirect URI, or the scheme of a private one.
+    pub(crate) redirect_host: &'a str,
+    pub(crate) handle: &'a str,
+    pub(crate) csrf: &'a str,
+}
+
+/// An organization that the app could act for.
+pub(crate) struct OrganizationChoice<'a> {
+    pub(crate) slug: &'a str,
+    pub(crate) name: &'a str,
+}
+
+/// A scope that the app asks for.
+pub(crate) struct ScopeLine<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) description: &'a str,
+    /// Whether the person's role may give it (of several organizations: in at least one).
+    pub(crate) grantable: bool,
+}
+
+/// What is shown instead of a redirect that can't be trusted.
+#[derive(Template)]
+#[template(path = "error.html")]
+pub(crate) struct ErrorPage<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) detail: &'a str,
+    /// Shown, so that the person can name it to whoever looks into it.
+    pub(crate) request_id: &'a str,
+}
+
+/// What the form of sign-in is for somebody who is signed in already.
+#[derive(Template)]
+#[template(path = "signed_in.html")]
+pub(crate) struct SignedInPage<'a> {
+    pub(crate) email: &'a str,
+    pub(crate) csrf: &'a str,
+}
+
+impl LoginPage<'_> {
+    /// The page as HTML.
+    pub(crate) fn render(&self) -> Result<String, Error> {
+        Template::render(self)
+    }
+}
+
+impl ConsentPage<'_> {
+    /// The page as HTML.
+    pub(crate) fn render(&self) -> Result<String, Error> {
+        Template::render(self)
+    }
+
+    /// The organization when there is nothing to choose.
+    fn only_organization(&self) -> Option<&OrganizationChoice<'_>> {
+        match self.organizations {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Whether the person may give this scope, for an organization there is.
+    fn may_give(&self, scope: &ScopeLine<'_>) -> bool {
+        scope.grantable && !self.organizations.is_empty()
+    }
+
+    /// Whether Allow could give anything: with nothing ticked it would only mean Deny.
+    fn can_allow(&self) -> bool {
+        self.scopes.iter().any(|scope| self.may_give(scope))
+    }
+}
+
+impl ErrorPage<'_> {
+    /// The page as HTML.
+    pub(crate) fn render(&self) -> Result<String, Error> {
+        Template::render(self)
+    }
+}
+
+impl SignedInPage<'_> {
+    /// The page as HTML.
+    pub(crate) fn render(&self) -> Result<String, Error> {
+        Template::render(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = r#"'"><img src=x onerror=alert(1)>&amp;"#;
+    const ESCAPED: &str = "&#39;&#34;&#62;&#60;img src=x onerror=alert(1)&#62;&#38;amp;";
+    const HARMLESS: &str = "Harmless";
+    const ACME: OrganizationChoice<'_> = OrganizationChoice { slug: "acme", name: "Acme Logistics" };
+    const INITECH: OrganizationChoice<'_> = OrganizationChoice { slug: "initech", name: "Initech" };
+    const READ: ScopeLine<'_> = ScopeLine { name: "monitoring:read", description: "See checks", grantable: true };
+    const AUDIT: ScopeLine<'_> = ScopeLine { name: "audit:read", description: "Read the trail", grantable: false };
+
+    /// The form of sign-in with one value in all places.
+    fn login(value: &str) -> String {
+        let app = Some(AppLine { name: value, publisher: value });
+        LoginPage { app, handle: Some(value), csrf: value, email: value, problem: Some(value) }.render().unwrap()
+    }
+
+    /// The form of sign-in when nothing was sent and nothing failed.
+    fn plain_login() -> String {
+        LoginPage { app: None, handle: None, csrf: "token", email: "", problem: None }.render().unwrap()
+    }
+
+    /// The page of consent with these to choose from.
+    fn consent(organizations: &[OrganizationChoice<'_>], scopes: &[ScopeLine<'_>]) -> String {
+        consent_of(HARMLESS, organizations, scopes)
+    }
+
+    fn consent_of(value: &str, organizations: &[OrganizationChoice<'_>], scopes: &[ScopeLine<'_>]) -> String {
+        let page = ConsentPage {
+            app_name: value,
+            publisher: value,
+            user_email: value,
+            organizations,
+            scopes,
+            redirect_host: value,
+            handle: value,
+            csrf: value,
+        };
+        page.render().unwrap()
+    }
+
+    /// Every page in every form, with one value in all places.
+    fn all(value: &str) -> Vec<String> {
+        let organization = || OrganizationChoice { slug: value, name: value };
+        let scopes = [true, false].map(|grantable| ScopeLine { name: value, description: value, grantable });
+        vec![
+            plain_login(),
+            login(value),
+            consent_of(value, &[], &scopes),
+            consent_of(value, &[organization()], &scopes),
+            consent_of(value, &[organization(), organization()], &scopes),
+            ErrorPage { title: value, detail: value, request_id: value }.render().unwrap(),
+            SignedInPage { email: value, csrf: value }.render().unwrap(),
+        ]
+    }
+
+    /// The element that begins with `start`, up to its `>`.
+    fn tag<'a>(page: &'a str, start: &str) -> &'a str {
+        let from = page.find(start).map(|at| &page[at..]).unwrap_or_default();
+        from.split_inclusive('>').next().unwrap_or_default()
+    }
+
+    /// The values of an attribute, in the order of the page.
+    fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+        let start = format!(" {attribute}=\"");
+        page.split(start.as_str()).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    /// spec: oauth D10
+    #[test]
+    fn a_hostile_value_changes_nothing_but_the_text_in_its_place() {
+        let cleaned: Vec<_> = all(HOSTILE).iter().map(|page| page.replace(ESCAPED, HARMLESS)).collect();
+        assert_eq!(cleaned, all(HARMLESS));
+    }
+
+    /// spec: oauth D10
+    #[test]
+    fn the_app_name_is_escaped_in_the_title_of_consent() {
+        assert!(consent_of(HOSTILE, &[ACME], &[READ]).contains(&format!("<title>{ESCAPED} asks for access")));
+    }
+
+    /// spec: oauth D10
+    #[test]
+    fn the_app_name_is_escaped_in_the_title_of_sign_in() {
+        assert!(login(HOSTILE).contains(&format!("<title>Sign in to continue to {ESCAPED}")));
+    }
+
+    #[test]
+    fn the_handle_is_escaped_in_the_form_of_sign_in() {
+        assert!(login(HOSTILE).contains(&format!(r#"<input type="hidden" name="request" value="{ESCAPED}">"#)));
+    }
+
+    #[test]
+    fn the_handle_is_escaped_in_the_form_of_consent() {
+        let page = consent_of(HOSTILE, &[ACME], &[READ]);
+        assert!(page.contains(&format!(r#"<input type="hidden" name="request" value="{ESCAPED}">"#)));
+    }
+
+    #[test]
+    fn the_email_that_was_typed_is_escaped_in_its_field() {
+        assert!(login(HOSTILE).contains(&format!(r#"type="email" value="{ESCAPED}""#)));
+    }
+
+    #[test]
+    fn the_problem_is_escaped() {
+        assert!(login(HOSTILE).contains(&format!(r#"role="alert">{ESCAPED}</p>"#)));
+    }
+
+    /// spec: contract §6
+    #[test]
+    fn sign_in_has_the_inputs_of_the_contract() {
+        assert_eq!(values(&login("x"), "name").split_off(3), ["csrf_token", "request", "email", "password"]);
+    }
+
+    #[test]
+    fn sign_in_is_posted_to_the_own_server() {
+        assert_eq!(tag(&plain_login(), "<form"), r#"<form method="post" action="/login">"#);
+    }
+
+    #[test]
+    fn sign_in_without_a_request_has_no_handle() {
+        assert!(!plain_login().contains(r#"name="request""#));
+    }
+
+    #[test]
+    fn password_managers_are_told_which_field_is_which() {
+        assert_eq!(values(&plain_login(), "autocomplete"), ["username", "current-password"]);
+    }
+
+    #[test]
+    fn the_fields_of_sign_in_point_to_the_problem() {
+        assert_eq!(values(&login("x"), "aria-describedby"), ["problem", "problem"]);
+    }
+
+    #[test]
+    fn sign_in_without_a_problem_alerts_nobody() {
+        assert!(!plain_login().contains("problem"));
+    }
+
+    #[test]
+    fn the_password_is_never_filled_in() {
+        assert!(values(tag(&login("x"), r#"<input id="password""#), "value").is_empty());
+    }
+
+    #[test]
+    fn consent_is_posted_to_the_own_server() {
+        let start = r#"<form method="post" action="/oauth/authorize""#;
+        assert!(tag(&consent(&[ACME], &[READ]), "<form").starts_with(start));
+    }
+
+    #[test]
+    fn consent_carries_a_token_against_forgery() {
+        assert!(consent(&[ACME], &[READ]).contains(r#"<input type="hidden" name="csrf_token" value="Harmless">"#));
+    }
+
+    /// Enter presses the first submit button.
+    #[test]
+    fn enter_denies() {
+        let page = consent(&[ACME], &[READ]);
+        let (before, after) = page.split_once(r#"name="decision" value="deny""#).unwrap();
+        assert_eq!((before.matches("submit").count(), after.contains(r#"name="decision" value="allow""#)), (1, true));
+    }
+
+    /// spec: contract §6
+    #[test]
+    fn consent_has_two_buttons_and_no_more() {
+        assert_eq!(consent(&[ACME], &[READ]).matches("<button").count(), 2);
+    }
+
+    /// spec: contract §6
+    #[test]
+    fn each_scope_has_a_checkbox() {
+        assert_eq!(consent(&[ACME], &[READ, AUDIT]).matches(r#"name="scope""#).count(), 2);
+    }
+
+    #[test]
+    fn a_scope_that_may_be_given_is_ticked() {
+        let page = consent(&[ACME], &[READ]);
+        let expected = r#"<input type="checkbox" id="scope-1" name="scope" value="monitoring:read" checked>"#;
+        assert_eq!(tag(&page, r#"<input type="checkbox""#), expected);
+    }
+
+    #[test]
+    fn a_scope_that_the_role_may_not_give_is_unticked_and_disabled() {
+        let page = consent(&[ACME], &[AUDIT]);
+        let expected = r#" value="audit:read" disabled aria-describedby="withheld-1">"#;
+        assert!(tag(&page, r#"<input type="checkbox""#).ends_with(expected));
+    }
+
+    #[test]
+    fn a_scope_that_the_role_may_not_give_says_so() {
+        let sentence = r#"id="withheld-2">Your role does not let you give this.</p>"#;
+        assert!(consent(&[ACME], &[READ, AUDIT]).contains(sentence));
+    }
+
+    #[test]
+    fn allow_is_off_when_nothing_could_be_given() {
+        assert!(tag(&consent(&[ACME], &[AUDIT]), r#"<button class="button strong""#).ends_with(" disabled>"));
+    }
+
+    #[test]
+    fn nothing_can_be_given_without_an_organization() {
+        assert!(!consent(&[], &[READ]).contains(" checked"));
+    }
+
+    #[test]
+    fn one_organization_is_named_and_not_asked_for() {
+        let expected =
+            r#"<bdi>Acme Logistics</bdi> <code>acme</code><input type="hidden" name="organization" value="acme">"#;
+        assert!(consent(&[ACME], &[READ]).contains(expected));
+    }
+
+    #[test]
+    fn several_organizations_are_to_be_chosen_from() {
+        let page = consent(&[ACME, INITECH], &[READ]);
+        let (_, select) = page.split_once(r#"name="organization""#).unwrap();
+        assert_eq!(values(select.split("</select>").next().unwrap(), "value"), ["acme", "initech"]);
+    }
+
+    #[test]
+    fn the_organization_is_sent_once() {
+        let sent = [&[ACME][..], &[ACME, INITECH]]
+            .map(|organizations| consent(organizations, &[READ]).matches(r#"name="organization""#).count());
+        assert_eq!(sent, [1, 1]);
+    }
+
+    /// spec: oauth D11
+    #[test]
+    fn consent_names_all_that_is_decided_on() {
+        let page = ConsentPage {
+            app_name: "Dispatcher",
+            publisher: "Northwind",
+            user_email: "ada@example.com",
+            organizations: &[ACME],
+            scopes: &[READ],
+            redirect_host: "dispatcher.example",
+            handle: "handle",
+            csrf: "token",
+        };
+        let page = page.render().unwrap();
+        let named = [
+            "Dispatcher</bdi> asks for access",
+            "Published by <bdi class=\"name\">Northwind",
+            "ada@example.com",
+            "Acme Logistics",
+            "See checks <code class=\"line\">monitoring:read</code>",
+            "sent to <strong class=\"name\">dispatcher.example</strong>",
+            "revoke this access at any time",
+            "/authorized-apps",
+        ];
+        let missing: Vec<_> = named.into_iter().filter(|text| !page.contains(text)).collect();
+        assert_eq!(missing, <[&str; 0]>::default());
+    }
+
+    #[test]
+    fn an_error_has_no_form() {
+        assert!(!ErrorPage { title: "a", detail: "b", request_id: "c" }.render().unwrap().contains("<form"));
+    }
+
+    #[test]
+    fn an_error_names_the_request() {
+        let page = ErrorPage { title: "a", detail: "b", request_id: "0199f3c2" }.render().unwrap();
+        assert!(page.contains("0199f3c2"));
+    }
+
+    #[test]
+    fn somebody_signed_in_can_sign_out() {
+        let page = SignedInPage { email: "ada@example.com", csrf: "token" }.render().unwrap();
+        let form = concat!(
+            r#"<form method="post" action="/logout">"#,
+            "\n",
+            r#"<input type="hidden" name="csrf_token" value="token">"#
+        );
+        assert!(page.contains(form));
+    }
+
+    /// spec: oauth D2
+    #[test]
+    fn no_page_has_a_script_a_style_of_its_own_or_an_address_of_others() {
+        let forbidden =
+            ["<script", "<style", "style=", "javascript:", "http:", "https:", "href=\"//", " onclick", "<meta http"];
+        let found: Vec<_> =
+            all(HARMLESS).iter().flat_map(|page| forbidden.into_iter().filter(|text| page.contains(text))).collect();
+        assert_eq!(found, <[&str; 0]>::default());
+    }
+
+    #[test]
+    fn the_styles_load_nothing() {
+        assert!(!["url(", "@import", "http"].into_iter().any(|text| STYLES.contains(text)));
+    }
+
+    #[test]
+    fn each_page_has_one_heading_of_the_first_level() {
+        assert_eq!(all(HARMLESS).iter().map(|page| page.matches("<h1>").count()).collect::<Vec<_>>(), [1; 7]);
+    }
+
+    #[test]
+    fn each_label_and_description_has_its_element() {
+        for page in all(HARMLESS) {
+            let ids = values(&page, "id");
+            let pointers = [values(&page, "for"), values(&page, "aria-describedby")].concat();
+            assert!(pointers.iter().all(|pointer| ids.contains(pointer)), "{pointers:?} in {ids:?}");
+        }
+    }
+
+    #[test]
+    fn each_id_is_unique() {
+        for page in all(HARMLESS) {
+            let mut ids = values(&page, "id");
+            let all = ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), all);
+        }
+    }
+}

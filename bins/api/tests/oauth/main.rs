@@ -1,0 +1,11 @@
+//! The rules of docs/spec/oauth.md, through the API in process over real PostgreSQL.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "each test program uses its part of the client")]
+#[path = "../support/oauth.rs"]
+mod client;
+#[allow(dead_code, reason = "each test program uses its part of the client")]
+#[path = "../support/api.rs"]
+mod support;
+
+mod flow;

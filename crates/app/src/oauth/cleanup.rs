@@ -1,0 +1,87 @@
+//! The clean-up inside the process: one instance at a time, in batches, and nothing that the detection of a replay needs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::Duration as Span;
+use statuspulse_store::{
+    leases,
+    oauth::cleanup::{BATCH, Chore, batch},
+};
+
+use crate::{app::App, error::AppError};
+
+const LEASE: &str = "oauth-cleanup";
+/// A lease outlives a few rounds, so that the same instance goes on; after a kill another one takes over behind it.
+const HELD_FOR: Span = Span::seconds(150);
+const EVERY: Duration = Duration::from_secs(60);
+/// Between two batches, so that a long clean-up never has the database for itself.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Rows that were taken since the start, by chore.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Tally {
+    fn add(&self, chore: Chore, rows: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(chore.as_str()).or_default() += rows;
+    }
+
+    /// By chore.
+    #[must_use]
+    pub fn rows(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Runs for as long as the process does.
+pub(crate) async fn run(app: Arc<App>) {
+    loop {
+        if let Err(error) = pass(&app).await {
+            tracing::warn!(%error, "the clean-up of oauth did not finish; the next round goes on");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// One round: the signing key that is due, then every chore to its end. Answers the rows taken; none when another
+/// instance has the lease.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn pass(app: &App) -> Result<Option<u64>, AppError> {
+    crate::signing::ensure(app).await?;
+    let mut taken = 0;
+    for chore in Chore::ALL {
+        loop {
+            let now = app.env.now();
+            let mut conn = app.conn().await?;
+            if !leases::acquire(&mut conn, LEASE, app.instance, now, now + HELD_FOR).await? {
+                return Ok(None);
+            }
+            let rows = batch(&mut conn, chore, now).await?;
+            drop(conn);
+            app.oauth_cleaned.add(chore, rows.unsigned_abs());
+            taken += rows.unsigned_abs();
+            if rows < BATCH {
+                break;
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+    if taken > 0 {
+        tracing::debug!(rows = taken, "oauth cleaned up");
+    }
+    Ok(Some(taken))
+}
+
+/// Gives the lease back, when this instance leaves in order.
+pub(crate) async fn leave(app: &App) {
+    let left = async { leases::release(&mut *app.pool.get().await?, LEASE, app.instance).await };
+    if let Err(error) = left.await {
+        tracing::warn!(%error, "the lease of the clean-up stays for a while");
+    }
+}

@@ -1,0 +1,15 @@
+DROP TRIGGER users_end_grants ON users;
+DROP TRIGGER memberships_end_grants ON memberships;
+DROP FUNCTION end_grants_of_user();
+DROP FUNCTION end_grants_of_member();
+DROP INDEX audit_events_app_failures;
+DROP TABLE leases;
+DROP TABLE oauth_requests;
+DROP TABLE oauth_signing_keys;
+DROP TABLE oauth_access_tokens;
+DROP TABLE oauth_refresh_tokens;
+DROP TABLE oauth_codes;
+DROP TABLE oauth_grants;
+DROP TABLE oauth_redirect_uris;
+DROP TABLE oauth_app_secrets;
+DROP TABLE oauth_apps;
