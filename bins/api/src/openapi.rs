@@ -26,6 +26,7 @@ use utoipa::{
         crate::routes::oauth::introspect, crate::routes::oauth::server_metadata, crate::routes::oauth::resource_metadata,
         crate::routes::oauth::jwks,
         crate::routes::health::alive, crate::routes::health::ready, crate::routes::health::openapi,
+        crate::routes::metrics::metrics,
     ),
     modifiers(&Security),
 )]

@@ -18,6 +18,7 @@ pub(crate) mod forward_auth;
 pub(crate) mod grants;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod metrics;
 pub(crate) mod oauth;
 pub(crate) mod session;
 pub(crate) mod settings;
@@ -114,6 +115,7 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/static/pages.css" Who::Anyone, authorize::styles),
     route!("GET" "/healthz" Who::Anyone, health::alive),
     route!("GET" "/readyz" Who::Anyone, health::ready),
+    route!("GET" "/metrics" Who::Anyone, metrics::metrics),
     route!("GET" "/openapi.json" Who::Anyone, health::openapi),
 ];
 

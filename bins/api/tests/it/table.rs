@@ -47,7 +47,6 @@ const TO_COME: &[(&str, &str)] = &[
     ("GET", "/alerts"),
     ("GET", "/authorized-apps"),
     // Operation.
-    ("GET", "/metrics"),
     ("GET", "/docs"),
 ];
 

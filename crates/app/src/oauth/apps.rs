@@ -347,7 +347,7 @@ fn judge(
 
 /// An app with what people want to know about it.
 pub(super) async fn view(conn: &mut Conn, access: &Access, app: OauthApp) -> Result<AppView, AppError> {
-    Ok(views(conn, access, vec![app]).await?.pop().ok_or_else(|| AppError::internal("a view of nothing"))?)
+    views(conn, access, vec![app]).await?.pop().ok_or_else(|| AppError::internal("a view of nothing"))
 }
 
 async fn views(conn: &mut Conn, access: &Access, list: Vec<OauthApp>) -> Result<Vec<AppView>, AppError> {

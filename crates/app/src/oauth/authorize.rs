@@ -336,7 +336,7 @@ async fn give_code(
         last_used_ips: Vec::new(),
         sequence: 0,
     };
-    let code = OpaqueToken::from_entropy(TokenKind::Code, &*Zeroizing::new(app.env.random::<TOKEN_ENTROPY>()?));
+    let code = OpaqueToken::from_entropy(TokenKind::Code, &Zeroizing::new(app.env.random::<TOKEN_ENTROPY>()?));
     let record = CodeRecord {
         grant_id: grant.id,
         app_id: oauth_app.id,

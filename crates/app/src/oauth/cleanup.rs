@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,17 +26,26 @@ const BREATH: Duration = Duration::from_millis(20);
 
 /// Rows that were taken since the start, by chore.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+pub struct Tally {
+    rows: Mutex<BTreeMap<&'static str, u64>>,
+    rounds: AtomicU64,
+}
 
 impl Tally {
     fn add(&self, chore: Chore, rows: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(chore.as_str()).or_default() += rows;
+        *self.rows.lock().unwrap_or_else(PoisonError::into_inner).entry(chore.as_str()).or_default() += rows;
+    }
+
+    /// Rounds that this instance has carried to their end.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// By chore.
     #[must_use]
     pub fn rows(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -72,6 +84,7 @@ pub async fn pass(app: &App) -> Result<Option<u64>, AppError> {
             tokio::time::sleep(BREATH).await;
         }
     }
+    app.oauth_cleaned.rounds.fetch_add(1, Ordering::Relaxed);
     if taken > 0 {
         tracing::debug!(rows = taken, "oauth cleaned up");
     }

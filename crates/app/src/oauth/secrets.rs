@@ -38,7 +38,7 @@ pub(super) fn new_secret(
     caller: &Caller,
     label: Option<&str>,
 ) -> Result<(ClientSecret, AppSecret), AppError> {
-    let secret = ClientSecret::from_entropy(&*Zeroizing::new(app.env.random::<SECRET_ENTROPY>()?));
+    let secret = ClientSecret::from_entropy(&Zeroizing::new(app.env.random::<SECRET_ENTROPY>()?));
     let key = app.secrets.digest_key().ok_or_else(|| AppError::internal("no digest key"))?;
     let record = AppSecret {
         id: AppSecretId::from_uuid(app.env.id()?),

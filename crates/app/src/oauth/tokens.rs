@@ -391,7 +391,7 @@ impl Exchange<'_> {
     ) -> Result<OpaqueToken, AppError> {
         let now = self.app.env.now();
         let token =
-            OpaqueToken::from_entropy(TokenKind::Refresh, &*Zeroizing::new(self.app.env.random::<TOKEN_ENTROPY>()?));
+            OpaqueToken::from_entropy(TokenKind::Refresh, &Zeroizing::new(self.app.env.random::<TOKEN_ENTROPY>()?));
         if let Some(Rotation { presented, digest, token: used }) = rotation {
             let sealed = if self.client.app.refresh_retry_seconds > 0 {
                 Some(seal_successor(self.app, presented, used, &token)?)

@@ -101,6 +101,18 @@ impl OauthDirectory {
         self.app(id)
     }
 
+    /// Number of apps held.
+    #[must_use]
+    pub fn apps(&self) -> usize {
+        self.apps.len()
+    }
+
+    /// Number of access tokens held.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// Whether pages of an origin may call the token endpoint: those of the redirect URIs of active public apps.
     #[must_use]
     pub fn is_origin_of_public_app(&self, origin: &str) -> bool {
