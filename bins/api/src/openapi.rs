@@ -22,7 +22,7 @@ use utoipa::{
         crate::routes::apps::create, crate::routes::apps::list, crate::routes::apps::show, crate::routes::apps::change,
         crate::routes::apps::delete, crate::routes::apps::add_secret, crate::routes::apps::revoke_secret, crate::routes::apps::failures,
         crate::routes::grants::own, crate::routes::grants::revoke_own, crate::routes::grants::revoke,
-        crate::routes::authorize::ask, crate::routes::oauth::token, crate::routes::oauth::refresh, crate::routes::oauth::revoke,
+        crate::routes::leaks::report, crate::routes::authorize::ask, crate::routes::oauth::token, crate::routes::oauth::refresh, crate::routes::oauth::revoke,
         crate::routes::oauth::introspect, crate::routes::oauth::server_metadata, crate::routes::oauth::resource_metadata,
         crate::routes::oauth::jwks,
         crate::routes::health::alive, crate::routes::health::ready, crate::routes::health::openapi,

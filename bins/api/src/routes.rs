@@ -18,6 +18,7 @@ pub(crate) mod forward_auth;
 pub(crate) mod grants;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod leaks;
 pub(crate) mod metrics;
 pub(crate) mod oauth;
 pub(crate) mod session;
@@ -94,6 +95,7 @@ pub static ROUTES: &[Route] = &[
     route!("DELETE" "/v1/orgs/{org}/apps/{id}/secrets/{secret}" Who::Member, apps::revoke_secret),
     route!("GET" "/v1/orgs/{org}/apps/{id}/failures" Who::MemberOrKey("apps:read"), apps::failures),
     route!("POST" "/v1/orgs/{org}/grants/revoke" Who::Member, grants::revoke),
+    route!("POST" "/v1/leaks" Who::Anyone, leaks::report),
     route!("GET" "/v1/me/grants" Who::Session, grants::own),
     route!("DELETE" "/v1/me/grants/{id}" Who::Session, grants::revoke_own),
     route!("GET" "/oauth/authorize" Who::Anyone, authorize::ask),

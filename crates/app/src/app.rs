@@ -11,6 +11,7 @@ use crate::{
     env::Env,
     error::AppError,
     gate::HashGate,
+    leaks::Reports,
     maintenance,
     oauth::{
         FailureLimiter,
@@ -72,6 +73,7 @@ pub struct App {
     /// What the clean-up of OAuth has taken.
     pub oauth_cleaned: Tally,
     pub(crate) checks: verify::SecretChecks,
+    pub(crate) leaks: Reports,
 }
 
 impl App {
@@ -97,6 +99,7 @@ impl App {
             client_failures: FailureLimiter::default(),
             oauth_cleaned: Tally::default(),
             checks: verify::SecretChecks::new(options.cores),
+            leaks: Reports::default(),
             env,
         };
         crate::peppers::open(&app).await?;

@@ -36,6 +36,7 @@ pub use change::{KeyChange, change, set_allowlist};
 pub use create::{CreateKey, create};
 pub use explain::{ExplainCall, explain};
 pub use rotate::{RotateKey, Rotated, rotate};
+pub(crate) use state::set as switch_in;
 pub use state::{Receipt, Switch, revoke_in_background, switch};
 
 /// At most this many keys of an organization are neither revoked nor expired.

@@ -9,6 +9,7 @@ pub mod env;
 pub mod error;
 pub mod gate;
 pub mod keys;
+pub mod leaks;
 pub mod maintenance;
 pub mod oauth;
 pub mod organizations;

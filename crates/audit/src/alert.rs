@@ -15,6 +15,8 @@ pub enum AlertRule {
     RotatedKeyUsed,
     /// The token of a revoked key was used.
     RevokedKeyUsed,
+    /// A live credential was reported as leaked.
+    LeakedKey,
     /// A honeytoken was used.
     CanaryUsed,
     /// A live key stood in a URL.
@@ -66,6 +68,7 @@ impl AlertRule {
             Self::OutOfScope => "out_of_scope",
             Self::RotatedKeyUsed => "rotated_key_used",
             Self::RevokedKeyUsed => "revoked_key_used",
+            Self::LeakedKey => "leaked_key",
             Self::CanaryUsed => "canary_used",
             Self::CredentialInUrl => "credential_in_url",
             Self::RefreshReuse => "refresh_reuse",
@@ -82,7 +85,7 @@ impl AlertRule {
             Self::OutOfScope if count < 100 => Severity::Medium,
             Self::OutOfScope | Self::RotatedKeyUsed | Self::RefreshReuse | Self::CodeReplay => Severity::High,
             Self::RevokedKeyUsed | Self::CredentialInUrl => Severity::Medium,
-            Self::CanaryUsed | Self::Integrity | Self::AuditGap => Severity::Critical,
+            Self::LeakedKey | Self::CanaryUsed | Self::Integrity | Self::AuditGap => Severity::Critical,
         }
     }
 
@@ -93,7 +96,7 @@ impl AlertRule {
             Self::OutOfScope | Self::RotatedKeyUsed | Self::RevokedKeyUsed | Self::RefreshReuse | Self::CodeReplay => {
                 &["CC6.1", "CC7.2"]
             }
-            Self::CanaryUsed | Self::CredentialInUrl => &["CC6.1", "CC7.3", "CC7.4"],
+            Self::LeakedKey | Self::CanaryUsed | Self::CredentialInUrl => &["CC6.1", "CC7.3", "CC7.4"],
             Self::Integrity => &["CC7.2", "CC7.3"],
             Self::AuditGap => &["CC7.2", "A1.2"],
         }

@@ -69,6 +69,8 @@ actions! {
     KeyExpire = "key.expire",
     /// Somebody asked how a call would be judged.
     KeyExplain = "key.explain",
+    /// Credentials were reported as leaked, or a live one of them was found.
+    KeyLeaked = "key.leaked",
     /// A key was met in a URL.
     CredentialInUrl = "credential.in_url",
     /// An organization was created.

@@ -35,7 +35,6 @@ const TO_COME: &[(&str, &str)] = &[
     ("POST", "/v1/orgs/{org}/alerts/{id}/acknowledge"),
     ("POST", "/v1/orgs/{org}/alerts/{id}/resolve"),
     // Leaks.
-    ("POST", "/v1/leaks"),
     ("POST", "/v1/leaks/github"),
     // The dashboard's pages.
     ("GET", "/"),

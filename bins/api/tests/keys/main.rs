@@ -8,6 +8,7 @@ mod support;
 mod canary;
 mod help;
 mod idempotency;
+mod leaks;
 mod lifecycle;
 mod lifespan;
 mod lists;

@@ -98,7 +98,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), AppError> {
 }
 
 /// Changes the state of a locked key with its event; answers the change's number, or none when there was nothing to do.
-pub(super) async fn set(
+pub(crate) async fn set(
     app: &App,
     caller: &Caller,
     conn: &mut Conn,

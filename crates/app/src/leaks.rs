@@ -1,0 +1,265 @@
+//! Leaked credentials (keys §10): whoever has found one may end it. Possession is the proof; who has the token could do
+//! worse with it.
+
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use serde_json::{Map, json};
+use statuspulse_audit::{Action, AlertRule, Class};
+use statuspulse_keys::{LookupId, Token};
+use statuspulse_oauth::{OpaqueToken, TokenDigest, TokenKind};
+use statuspulse_policy::{KeyId, OrganizationId, State, counter_key};
+use statuspulse_store::{
+    AsyncConnection as _, Conn,
+    alerts::Happening,
+    feed, keys,
+    oauth::{
+        grants::{self, GrantFilter},
+        tokens,
+    },
+};
+use tokio::sync::{Semaphore, TryAcquireError};
+use zeroize::Zeroizing;
+
+use crate::{app::App, caller::Caller, error::AppError, keys::Switch, recorder};
+
+/// Tokens of one report, at most.
+pub const MOST: usize = 100;
+/// Characters of one, at most; longer texts are nobody's.
+const LONGEST: usize = 4_096;
+/// Reports from one address in a minute.
+const PER_ADDRESS: NonZeroU32 = NonZeroU32::new(20).unwrap();
+/// Reports that are worked on at the same time, and that wait their turn; the next one is told to come again.
+const AT_ONCE: usize = 4;
+const WAITING: usize = 64;
+const TRIES: u32 = 20;
+const RETRY: Duration = Duration::from_millis(500);
+const REASON: &str = "leaked";
+
+/// What keeps reports within bounds.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    per_address: DefaultKeyedRateLimiter<Option<IpAddr>>,
+    waiting: Arc<Semaphore>,
+    working: Arc<Semaphore>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self {
+            per_address: RateLimiter::keyed(Quota::per_minute(PER_ADDRESS)),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            working: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+}
+
+/// A text that may be one of our secrets.
+pub struct Reported(Zeroizing<String>);
+
+impl Reported {
+    /// Takes a text over.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl std::fmt::Debug for Reported {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Reported(…)")
+    }
+}
+
+/// Takes a report; answers at once, whatever the tokens are. The work is done behind the answer, and tried again while the
+/// database is away.
+///
+/// # Errors
+/// 422 for too many or no tokens, 429 for too many reports from one address, 503 when too many reports wait.
+pub fn report(app: &Arc<App>, caller: &Caller, list: Vec<Reported>) -> Result<(), AppError> {
+    if !(1..=MOST).contains(&list.len()) {
+        return Err(AppError::field("tokens", "out_of_bounds", "a report names 1 to 100 tokens"));
+    }
+    if app.leaks.per_address.check_key(&caller.origin.ip.map(counter_key)).is_err() {
+        return Err(AppError::TooMany {
+            code: "too_many_reports",
+            detail: "at most 20 reports a minute from one address; wait and send the rest",
+            retry_after: 3,
+        });
+    }
+    let waiting = match Arc::clone(&app.leaks.waiting).try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+            return Err(AppError::Unavailable { cause: "too many leak reports wait".into() });
+        }
+    };
+    let (app, caller) = (Arc::clone(app), caller.clone());
+    caller.mark_recorded();
+    tokio::spawn(async move {
+        let turn = app.leaks.working.acquire().await;
+        work_persistently(&app, &caller, &list).await;
+        drop((turn, waiting));
+    });
+    Ok(())
+}
+
+async fn work_persistently(app: &App, caller: &Caller, list: &[Reported]) {
+    for _ in 0..TRIES {
+        match work(app, caller, list).await {
+            Ok(_) => return,
+            Err(AppError::Unavailable { .. }) => tokio::time::sleep(RETRY).await,
+            Err(error) => return tracing::error!(%error, "a leak report can't be carried out"),
+        }
+    }
+    tracing::error!("a leak report was not carried out: the database stayed away");
+}
+
+/// Carries a report out; answers how many live secrets it ended. Doing it twice does nothing more.
+///
+/// # Errors
+/// 503.
+pub async fn work(app: &App, caller: &Caller, list: &[Reported]) -> Result<usize, AppError> {
+    let mut ended = 0;
+    for Reported(text) in list.iter().filter(|reported| reported.0.len() <= LONGEST) {
+        let mut conn = app.conn().await?;
+        if end(app, caller, &mut conn, text).await? {
+            ended += 1;
+        }
+    }
+    let event = caller.event(app, Class::B, Action::KeyLeaked, None)?;
+    let mut event = event.with("tokens", list.len()).with("ended", ended);
+    event.status = Some(202);
+    app.recorder.record(&mut *app.conn().await?, event).await?;
+    if ended > 0 {
+        app.replica.catch_up().await;
+    }
+    Ok(ended)
+}
+
+async fn end(app: &App, caller: &Caller, conn: &mut Conn, text: &str) -> Result<bool, AppError> {
+    if let Ok(token) = Token::parse(text) {
+        let mut lookups: Vec<LookupId> = Vec::new();
+        app.secrets.lookups(&token, |_, lookup| -> Option<()> {
+            lookups.push(lookup);
+            None
+        });
+        drop(token);
+        return conn.transaction(async |conn| end_key(app, conn, &lookups).await).await;
+    }
+    let Some(token) = OpaqueToken::parse(text) else {
+        return end_signed(app, caller, conn, text).await;
+    };
+    let digests = app.secrets.token_digests(&token);
+    match token.kind() {
+        TokenKind::Access => conn.transaction(async |conn| end_access(app, conn, &digests).await).await,
+        TokenKind::Refresh => conn.transaction(async |conn| end_refresh(app, conn, &digests).await).await,
+        // It is dead in five minutes, and whoever presents it needs the verifier.
+        TokenKind::Code => Ok(false),
+    }
+}
+
+/// A signed access token is found by its id, whoever issued it under our keys.
+async fn end_signed(app: &App, caller: &Caller, conn: &mut Conn, text: &str) -> Result<bool, AppError> {
+    let Some(id) = app.signing.id_of(text, caller.arrived_at) else { return Ok(false) };
+    let digests = app.secrets.jwt_digests(&id);
+    conn.transaction(async |conn| end_access(app, conn, &digests).await).await
+}
+
+async fn end_key(app: &App, conn: &mut Conn, lookups: &[LookupId]) -> Result<bool, AppError> {
+    let Some(seen) = keys::find_by_lookup(conn, lookups).await? else { return Ok(false) };
+    let Some(mut snapshot) = keys::lock(conn, None, seen.key.id).await? else { return Ok(false) };
+    let matching = |lookup: &LookupId| lookups.iter().any(|wanted| wanted.matches(lookup));
+    let version = snapshot.versions.iter().find(|held| held.lookup_id.as_ref().is_some_and(matching));
+    let Some(version) = version else { return Ok(false) };
+    let organization = statuspulse_store::organizations::by_id(conn, snapshot.key.organization_id).await?;
+    let Some(organization) = organization else { return Ok(false) };
+    let grant = snapshot.key.grant(version, &organization.settings.caps, None);
+    let live = matches!(grant.state(app.env.now()), State::Active | State::Disabled);
+    if !live {
+        return Ok(false);
+    }
+    let (id, canary) = (snapshot.key.id, snapshot.key.canary);
+    raise(app, conn, organization.id, "key", id.to_string()).await?;
+    // A honeytoken does its work by being found: it stays.
+    if !canary {
+        let switch = Switch::Revoke(Some(REASON.to_owned()));
+        crate::keys::switch_in(app, &Caller::system(app), conn, &mut snapshot, &switch).await?;
+    }
+    note(app, conn, organization.id, "key_id", id).await?;
+    Ok(!canary)
+}
+
+async fn note(
+    app: &App,
+    conn: &mut Conn,
+    organization: OrganizationId,
+    field: &str,
+    id: KeyId,
+) -> Result<(), AppError> {
+    let event = Caller::system(app).event(app, Class::A, Action::KeyLeaked, Some(organization))?;
+    Ok(app.recorder.record(conn, event.with(field, id.to_string())).await?)
+}
+
+async fn end_access(app: &App, conn: &mut Conn, digests: &[TokenDigest]) -> Result<bool, AppError> {
+    let now = app.env.now();
+    let Some((digest, token, grant)) = tokens::find_access(conn, digests).await? else { return Ok(false) };
+    if token.revoked_at.is_some() || now >= token.expires_at || grant.revoked_at.is_some() {
+        return Ok(false);
+    }
+    let event = Caller::system(app)
+        .event(app, Class::A, Action::OauthRevoke, Some(grant.organization_id))?
+        .with("grant_id", grant.id.to_string())
+        .with("app_id", grant.app_id.to_string())
+        .with("token", "access")
+        .with("cause", REASON);
+    app.recorder.record(conn, event).await?;
+    raise(app, conn, grant.organization_id, "grant", grant.id.to_string()).await?;
+    let sequence = feed::next(conn).await?;
+    Ok(tokens::revoke_access(conn, &digest, now, sequence).await?)
+}
+
+async fn end_refresh(app: &App, conn: &mut Conn, digests: &[TokenDigest]) -> Result<bool, AppError> {
+    let now = app.env.now();
+    let Some((_, token)) = tokens::find_refresh(conn, digests).await? else { return Ok(false) };
+    let Some(standing) = grants::lock(conn, token.grant_id).await? else { return Ok(false) };
+    let grant = standing.grant;
+    // One that was traded for another is dead already; who finds it must not end what its owner goes on using.
+    let live = grant.is_live(now) && token.generation == grant.generation && now < token.idle_expires_at;
+    if !live {
+        return Ok(false);
+    }
+    let event = Caller::system(app)
+        .event(app, Class::A, Action::OauthRevoke, Some(grant.organization_id))?
+        .with("grant_id", grant.id.to_string())
+        .with("app_id", grant.app_id.to_string())
+        .with("token", "refresh")
+        .with("cause", REASON);
+    app.recorder.record(conn, event).await?;
+    raise(app, conn, grant.organization_id, "grant", grant.id.to_string()).await?;
+    let sequence = feed::next(conn).await?;
+    let filter = GrantFilter { grant: Some(grant.id), ..GrantFilter::default() };
+    Ok(!grants::revoke(conn, filter, REASON, now, sequence, 1).await?.is_empty())
+}
+
+async fn raise(
+    app: &App,
+    conn: &mut Conn,
+    organization: OrganizationId,
+    kind: &'static str,
+    subject: String,
+) -> Result<(), AppError> {
+    let now = app.env.now();
+    let happening = Happening {
+        rule: AlertRule::LeakedKey,
+        organization: Some(organization),
+        subject_kind: kind,
+        subject,
+        first_at: now,
+        last_at: now,
+        count: 1,
+        routes: Vec::new(),
+        sources: Vec::new(),
+        facts: Map::from_iter([("cause".to_owned(), json!("leak_report"))]),
+    };
+    Ok(recorder::raise(app, conn, &happening).await?)
+}
