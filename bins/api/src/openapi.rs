@@ -16,7 +16,7 @@ use utoipa::{
         crate::routes::session::sign_in, crate::routes::session::show, crate::routes::session::sign_out,
         crate::routes::keys::scopes, crate::routes::keys::create, crate::routes::keys::list, crate::routes::keys::show, crate::routes::keys::change,
         crate::routes::keys::rotate, crate::routes::keys::revoke, crate::routes::keys::disable, crate::routes::keys::enable, crate::routes::keys::set_allowlist,
-        crate::routes::keys::explain, crate::routes::keys::own,
+        crate::routes::keys::explain, crate::routes::keys::own, crate::routes::keys::claim_successor,
         crate::routes::settings::show, crate::routes::settings::change,
         crate::routes::verify::verify, crate::routes::forward_auth::judge,
         crate::routes::apps::create, crate::routes::apps::list, crate::routes::apps::show, crate::routes::apps::change,

@@ -83,6 +83,7 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/orgs/{org}/settings" Who::Member, settings::show),
     route!("PATCH" "/v1/orgs/{org}/settings" Who::Member, settings::change),
     route!("GET" "/v1/keys/self" Who::OwnKey, keys::own),
+    route!("POST" "/v1/keys/self/successor" Who::OwnKey, keys::claim_successor),
     route!("POST" "/v1/verify" Who::Gateway("credentials:verify"), verify::verify),
     route!("ANY" "/v1/forward-auth" Who::TrustedProxy, forward_auth::judge),
     route!("ANY" "/v1/forward-auth/{path:[\\s\\S]*}" Who::TrustedProxy, forward_auth::judge),

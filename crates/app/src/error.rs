@@ -58,6 +58,14 @@ pub enum AppError {
     /// There is no such thing, or it is another organization's.
     #[error("there is no such {0} here")]
     NotFound(&'static str),
+    /// What is asked for isn't there, for a reason of its own.
+    #[error("{detail}")]
+    Missing {
+        /// Stable word.
+        code: &'static str,
+        /// For people.
+        detail: String,
+    },
     /// A rule of the thing's present state stands against it.
     #[error("{detail}")]
     Conflict {
@@ -128,6 +136,7 @@ impl AppError {
             Self::BadRequest { code, .. }
             | Self::Unauthorized { code, .. }
             | Self::Forbidden { code, .. }
+            | Self::Missing { code, .. }
             | Self::Conflict { code, .. }
             | Self::PreconditionFailed { code, .. }
             | Self::TooMany { code, .. } => code,
@@ -145,7 +154,7 @@ impl AppError {
             Self::BadRequest { .. } => 400,
             Self::Unauthorized { .. } => 401,
             Self::Forbidden { .. } => 403,
-            Self::NotFound(_) => 404,
+            Self::NotFound(_) | Self::Missing { .. } => 404,
             Self::Conflict { .. } => 409,
             Self::PreconditionFailed { .. } => 412,
             Self::Invalid(_) => 422,

@@ -6,7 +6,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use statuspulse_audit::redact::redact;
 use statuspulse_keys::{
-    Creator, Key, KeyVersion, Status, VersionState, directory::KeySnapshot, key::check_name, lifespan::LifespanCaps,
+    Creator, Key, KeyVersion, Status, VersionState,
+    directory::KeySnapshot,
+    key::check_name,
+    lifespan::LifespanCaps,
+    successor::{self as prepared, Successor},
 };
 use statuspulse_policy::{AllowAny, Allowlist, Environment, KeyId, OrganizationId, ScopeSet};
 use statuspulse_store::{
@@ -30,6 +34,7 @@ mod create;
 mod explain;
 mod rotate;
 mod state;
+pub mod successor;
 
 pub use bulk::{BulkFilter, BulkOutcome, revoke_many};
 pub use change::{KeyChange, change, set_allowlist};
@@ -59,6 +64,8 @@ pub struct KeyView {
     pub organization: String,
     /// Address of the person who made it.
     pub created_by_email: Option<String>,
+    /// How its successor stands.
+    pub successor: Option<Successor>,
 }
 
 /// A key with the only answer that shows its token.
@@ -224,9 +231,16 @@ async fn views(
         .collect();
     let people = if makers.is_empty() { Vec::new() } else { users::by_ids(conn, &makers).await? };
     let caps = access.organization.settings.caps;
+    let ids: Vec<KeyId> = pairs.iter().map(|(key, _)| key.id).collect();
+    let mut beside = keys::beside_current(conn, &ids, now).await?;
     Ok(pairs
         .into_iter()
         .map(|(key, current)| KeyView {
+            successor: {
+                let mut versions = beside.remove(&key.id).unwrap_or_default();
+                versions.push(current.clone());
+                prepared::standing(&KeySnapshot { key: key.clone(), versions }, &current, &caps, now)
+            },
             status: key.status(&current, &caps, now),
             ends_at: caps.effective_end(key.environment, current.created_at, current.expires_at),
             organization: access.organization.slug.clone(),
@@ -405,6 +419,15 @@ fn facts<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
 /// A row that changed between reading it under a lock and writing it can only have been written around the lock.
 fn lost_race() -> AppError {
     AppError::Unavailable { cause: "a locked key changed under the lock".into() }
+}
+
+/// Refuses what only a key that has not ended may do.
+fn refuse_ended(status: Status) -> Result<(), AppError> {
+    match status {
+        Status::Active | Status::Disabled => Ok(()),
+        Status::Revoked => Err(AppError::conflict("key_revoked", "the key is revoked; create a new one")),
+        Status::Expired => Err(AppError::conflict("key_expired", "the key has expired; create a new one")),
+    }
 }
 
 fn is_running(state: VersionState) -> bool {

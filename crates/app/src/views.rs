@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use statuspulse_keys::{Creator, Token};
+use statuspulse_keys::{Creator, Token, successor::Successor};
 use statuspulse_policy::{Allowlist, Catalog, Environment, Explanation, InstanceId};
 use statuspulse_store::organizations::Organization;
 use utoipa::ToSchema;
@@ -84,7 +84,7 @@ impl KeyJson {
     /// A key.
     #[must_use]
     pub fn new(app: &App, view: KeyView) -> Self {
-        let KeyView { key, current, status, ends_at, organization, created_by_email } = view;
+        let KeyView { key, current, status, ends_at, organization, created_by_email, successor } = view;
         let created_by = match key.created_by {
             Creator::User(id) => CreatorJson { kind: "user", id: id.to_string(), email: created_by_email },
             Creator::Operator(name) => CreatorJson { kind: "operator", id: name, email: None },
@@ -113,7 +113,10 @@ impl KeyJson {
             canary: key.canary,
             last_used_at: key.last_used_at,
             last_used_ips: key.last_used_ips,
-            successor: None,
+            successor: successor.map(|successor| match successor {
+                Successor::Pending { until } => SuccessorJson { status: "pending", available_until: until },
+                Successor::Claimed { until } => SuccessorJson { status: "claimed", available_until: until },
+            }),
         }
     }
 }
@@ -172,6 +175,22 @@ impl IssuedJson {
             token: TokenJson(issued.token),
             warnings: warnings(issued.warnings),
         }
+    }
+}
+
+/// A key with the token of its successor.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClaimedKey)]
+pub struct ClaimedJson {
+    key: KeyJson,
+    token: TokenJson,
+}
+
+impl ClaimedJson {
+    /// A picked-up successor.
+    #[must_use]
+    pub fn new(app: &App, claimed: crate::keys::successor::Claimed) -> Self {
+        Self { key: KeyJson::new(app, claimed.view), token: TokenJson(claimed.token) }
     }
 }
 

@@ -65,6 +65,8 @@ actions! {
     KeyDisable = "key.disable",
     /// A key was switched on.
     KeyEnable = "key.enable",
+    /// The holder of a key picked its successor up.
+    KeyClaim = "key.claim",
     /// A key ended by a change of settings.
     KeyExpire = "key.expire",
     /// Somebody asked how a call would be judged.

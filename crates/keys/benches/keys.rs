@@ -58,6 +58,7 @@ fn snapshot(number: u128, pepper: &Pepper) -> KeySnapshot {
         created_at: made,
         expires_at: end,
         valid_until: end,
+        claimed_at: None,
     };
     KeySnapshot { key, versions: vec![version] }
 }

@@ -74,6 +74,8 @@ pub struct KeyVersion {
     pub expires_at: DateTime<Utc>,
     /// The moment it stops: the earlier of `expires_at` and the end of its overlap.
     pub valid_until: DateTime<Utc>,
+    /// When it was picked up, where it was prepared as a successor.
+    pub claimed_at: Option<DateTime<Utc>>,
 }
 
 /// A key: what people name, scope, restrict and see in lists. Policy hangs here, secrets on the versions, so that a

@@ -10,6 +10,7 @@ pub mod key;
 pub mod lifespan;
 pub mod master;
 pub mod rotation;
+pub mod successor;
 pub mod token;
 
 pub use digest::{BcryptCost, LookupId, Pepper, SecretHash};

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Duration, Utc};
 use diesel::{
     AsChangeset, BoolExpressionMethods as _, ExpressionMethods as _, Insertable, JoinOnDsl as _,
-    OptionalExtension as _, QueryDsl as _, Queryable, Selectable, SelectableHelper as _,
+    OptionalExtension as _, QueryDsl as _, Queryable, QueryableByName, Selectable, SelectableHelper as _, sql_query,
+    sql_types::{BigInt, Double, Integer, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use ipnetwork::IpNetwork;
@@ -14,8 +15,9 @@ use statuspulse_keys::{
     digest::{HASH_SCHEME, LookupId, SecretHash},
     directory::KeySnapshot,
     key::{Key, KeyVersion, VersionState},
+    lifespan::LifespanCaps,
 };
-use statuspulse_policy::{KeyId, KeyVersionId, OrganizationId, ScopeSet};
+use statuspulse_policy::{Environment, KeyId, KeyVersionId, OrganizationId, ScopeSet};
 use uuid::Uuid;
 
 use crate::{
@@ -78,6 +80,7 @@ pub(crate) struct VersionRow {
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     valid_until: DateTime<Utc>,
+    claimed_at: Option<DateTime<Utc>>,
     seq: i64,
 }
 
@@ -168,6 +171,7 @@ impl TryFrom<VersionRow> for KeyVersion {
             created_at: row.created_at,
             expires_at: row.expires_at,
             valid_until: row.valid_until,
+            claimed_at: row.claimed_at,
         })
     }
 }
@@ -205,10 +209,149 @@ pub async fn insert_version(conn: &mut Conn, key: &Key, version: &KeyVersion) ->
         created_at: micros(version.created_at),
         expires_at: micros(version.expires_at),
         valid_until: micros(version.valid_until),
+        claimed_at: version.claimed_at.map(micros),
         seq: key.sequence,
     };
     diesel::insert_into(key_versions::table).values(row).execute(conn).await?;
     Ok(())
+}
+
+/// Makes a slot for a successor: a version without a secret. `false` when there is one already, however many instances
+/// come at once.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn insert_slot(conn: &mut Conn, key: &Key, slot: &KeyVersion) -> Result<bool, StoreError> {
+    let made = diesel::insert_into(key_versions::table)
+        .values((
+            key_versions::id.eq(slot.id.as_uuid()),
+            key_versions::organization_id.eq(key.organization_id.as_uuid()),
+            key_versions::key_id.eq(key.id.as_uuid()),
+            key_versions::version.eq(slot.number),
+            key_versions::state.eq(VersionState::Pending.as_str()),
+            key_versions::pepper_version.eq(slot.pepper_version),
+            key_versions::hash_scheme.eq(HASH_SCHEME),
+            key_versions::hint.eq(""),
+            key_versions::created_at.eq(micros(slot.created_at)),
+            key_versions::expires_at.eq(micros(slot.expires_at)),
+            key_versions::valid_until.eq(micros(slot.valid_until)),
+            key_versions::seq.eq(key.sequence),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    Ok(made == 1)
+}
+
+/// Puts a secret into a slot: from here on it is a version like any other. `false` when the slot is gone.
+///
+/// # Errors
+/// As [`insert`].
+pub async fn fill_slot(
+    conn: &mut Conn,
+    slot: &KeyVersion,
+    version: &KeyVersion,
+    sequence: i64,
+) -> Result<bool, StoreError> {
+    let hash = version.secret_hash.as_ref().and_then(|hash| hash.as_ref().ok()).map(|hash| hash.as_str().to_owned());
+    let waiting = key_versions::table
+        .filter(key_versions::id.eq(slot.id.as_uuid()).and(key_versions::state.eq(VersionState::Pending.as_str())));
+    let filled = diesel::update(waiting)
+        .set((
+            key_versions::state.eq(version.state.as_str()),
+            key_versions::lookup_id.eq(version.lookup_id.map(|id| id.as_bytes().to_vec())),
+            key_versions::pepper_version.eq(version.pepper_version),
+            key_versions::secret_hash.eq(hash),
+            key_versions::hint.eq(&version.hint),
+            key_versions::created_at.eq(micros(version.created_at)),
+            key_versions::expires_at.eq(micros(version.expires_at)),
+            key_versions::valid_until.eq(micros(version.valid_until)),
+            key_versions::claimed_at.eq(version.claimed_at.map(micros)),
+            key_versions::seq.eq(sequence),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(filled == 1)
+}
+
+/// Takes a key's slot away, if it has one.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn remove_slot(conn: &mut Conn, key: KeyId) -> Result<bool, StoreError> {
+    let waiting = key_versions::table
+        .filter(key_versions::key_id.eq(key.as_uuid()).and(key_versions::state.eq(VersionState::Pending.as_str())));
+    Ok(diesel::delete(waiting).execute(conn).await? > 0)
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Keys of which a slot has to be made (Auto-Rotate, and the end is near) or taken away (it has outlived the key). Who asks
+/// judges each again under its lock; the times are those of `statuspulse_keys::successor`.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn slots_due(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    ahead: Duration,
+    limit: i64,
+) -> Result<Vec<KeyId>, StoreError> {
+    let usual = LifespanCaps::default();
+    let days = |environment| usual.days(environment).cast_signed();
+    let ids: Vec<Id> = sql_query(
+        "SELECT id FROM (
+             SELECT k.id, v.created_at,
+                    LEAST(v.expires_at, v.created_at + make_interval(secs => 86400 * CASE k.environment
+                        WHEN 'production' THEN LEAST(o.max_lifespan_production_days, $2)
+                        WHEN 'staging' THEN LEAST(o.max_lifespan_staging_days, $3)
+                        ELSE LEAST(o.max_lifespan_analytics_days, $4) END)) AS ends,
+                    EXISTS (SELECT 1 FROM key_versions s WHERE s.key_id = k.id AND s.state = 'pending') AS waits
+             FROM keys k
+             JOIN key_versions v ON v.key_id = k.id AND v.version = k.current_version
+             JOIN organizations o ON o.id = k.organization_id
+             WHERE k.auto_rotate AND k.revoked_at IS NULL AND NOT k.canary
+         ) AS near
+         WHERE (NOT waits AND ends > $1 AND ends - LEAST(make_interval(secs => $5), (ends - created_at) / 2) <= $1)
+            OR (waits AND ends <= $1)
+         ORDER BY ends, id LIMIT $6",
+    )
+    .bind::<Timestamptz, _>(now)
+    .bind::<Integer, _>(days(Environment::Production))
+    .bind::<Integer, _>(days(Environment::Staging))
+    .bind::<Integer, _>(days(Environment::Analytics))
+    .bind::<Double, _>(ahead.num_seconds() as f64)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .await?;
+    Ok(ids.into_iter().map(|row| KeyId::from_uuid(row.id)).collect())
+}
+
+/// What stands beside the current versions of keys: slots, and predecessors that are still accepted.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn beside_current(
+    conn: &mut Conn,
+    ids: &[KeyId],
+    now: DateTime<Utc>,
+) -> Result<HashMap<KeyId, Vec<KeyVersion>>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let superseded = key_versions::state.eq("superseded").and(key_versions::valid_until.gt(now));
+    let rows: Vec<VersionRow> = key_versions::table
+        .filter(key_versions::key_id.eq_any(ids).and(key_versions::state.eq("pending").or(superseded)))
+        .select(VersionRow::as_select())
+        .load(conn)
+        .await?;
+    let mut beside: HashMap<KeyId, Vec<KeyVersion>> = HashMap::new();
+    for row in rows {
+        beside.entry(KeyId::from_uuid(row.key_id)).or_default().push(row.try_into()?);
+    }
+    Ok(beside)
 }
 
 /// A key with all of its versions. `organization` bounds where it is looked for; none looks everywhere (operators).

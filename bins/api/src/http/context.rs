@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use actix_web::{
     HttpRequest, HttpResponse,
     dev::Payload,
-    http::header::ORIGIN,
+    http::header::{HeaderName, HeaderValue, ORIGIN},
     web::{Bytes, Data},
 };
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use statuspulse_app::{
     verify::{self, Call, Credential, Presented, Verdict},
 };
 use statuspulse_audit::{Action, Class, Outcome, event::Origin};
-use statuspulse_keys::directory::Found;
+use statuspulse_keys::{directory::Found, successor::slot};
 use statuspulse_oauth::{Form, token_request::LONGEST_BODY};
 use statuspulse_policy::{ClientAddress, Code, Requirement, Served};
 use statuspulse_store::sessions::Session;
@@ -34,6 +34,8 @@ use crate::{
 
 /// How long a request may take, its body and the longest statements included.
 const PATIENCE: Duration = Duration::from_secs(15);
+const EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
+const SUCCESSOR: HeaderName = HeaderName::from_static("x-key-successor");
 /// A header that scripts of other origins can't send, with the session's token.
 const CSRF: &str = "x-csrf-token";
 
@@ -195,6 +197,7 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
         .ok()
         .map(|access| access.organization.id)
         .or_else(|| context.key().ok().map(|found| found.organization.id));
+    let called_with = context.key().ok().cloned();
     let result = match admitted {
         Ok(()) => {
             caller = context.caller.clone();
@@ -208,7 +211,25 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
         }
     };
     note(&state, &caller, route, organization, &result);
-    result.unwrap_or_else(|error| problem(&request, error))
+    let mut answer = result.unwrap_or_else(|error| problem(&request, error));
+    if let Some(found) = called_with {
+        tell_of_end(&mut answer, &found);
+    }
+    answer
+}
+
+/// Tells the holder of a key when it ends, and that a successor waits: programs renew themselves by it (keys §6.5).
+pub(crate) fn tell_of_end(answer: &mut HttpResponse, found: &Found) {
+    let Some(grant) = found.grant() else { return };
+    let headers = answer.headers_mut();
+    let end = grant.revoked_from.map_or(grant.expires_at, |from| from.min(grant.expires_at));
+    if let Ok(value) = end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true).parse() {
+        headers.insert(EXPIRES_AT, value);
+    }
+    let current = found.version().is_some_and(|version| version.number == found.key.key.current_version);
+    if current && slot(&found.key).is_some() {
+        headers.insert(SUCCESSOR, HeaderValue::from_static("pending"));
+    }
 }
 
 async fn within<T>(patience: Duration, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {

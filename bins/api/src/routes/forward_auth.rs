@@ -6,7 +6,7 @@ use actix_web::{
 };
 use statuspulse_app::{
     App,
-    verify::{self, Call, Verdict},
+    verify::{self, Call, Credential, Verdict},
 };
 use statuspulse_audit::{Action, Class, Outcome};
 use statuspulse_policy::{ClientAddress, Code, EnvironmentSet, Served};
@@ -14,6 +14,7 @@ use statuspulse_policy::{ClientAddress, Code, EnvironmentSet, Served};
 use super::Answer;
 use crate::http::{
     ApiError, Context,
+    context::tell_of_end,
     credentials::{self, note_keys_in},
     error::{Problem, challenge_for, problem},
     query,
@@ -78,12 +79,16 @@ fn answer(app: &App, request: &HttpRequest, catalog: &statuspulse_policy::Catalo
         return refused;
     };
     let scopes = catalog.names(grant.scopes.intersection(catalog.mask(grant.environment))).join(" ");
-    HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok()
         .insert_header(("X-Auth-Credential-Id", found.id().to_string()))
         .insert_header(("X-Auth-Organization", found.organization().slug.clone()))
         .insert_header(("X-Auth-Environment", grant.environment.as_str()))
         .insert_header(("X-Auth-Scopes", scopes))
-        .finish()
+        .finish();
+    if let Credential::Key(found) = found {
+        tell_of_end(&mut answer, found);
+    }
+    answer
 }
 
 /// The call that is asked about.

@@ -4,7 +4,10 @@ use actix_web::HttpResponse;
 use statuspulse_app::{
     AppError,
     keys::{self, ListKeys, Switch},
-    views::{AllowlistJson, ExplanationJson, IssuedJson, KeyJson, KeyPageJson, MatrixJson, ReceiptJson, RotatedJson},
+    views::{
+        AllowlistJson, ClaimedJson, ExplanationJson, IssuedJson, KeyJson, KeyPageJson, MatrixJson, ReceiptJson,
+        RotatedJson,
+    },
 };
 
 use super::{
@@ -186,6 +189,18 @@ pub(crate) async fn explain(context: Context) -> Answer {
     let (app, access) = (context.app(), context.access()?);
     let explanation = keys::explain(app, &context.caller, access, id, &body.into()).await?;
     Ok(HttpResponse::Ok().json(ExplanationJson::from(explanation)))
+}
+
+/// Pick the successor up: the answer holds its token, which is nowhere else. The old token works until its own end.
+#[utoipa::path(post, path = "/v1/keys/self/successor", tag = "keys", security(("key" = [])), responses(
+    (status = 201, description = "the key with its new token", body = ClaimedJson),
+    (status = 401, description = "the key is not accepted", body = Problem),
+    (status = 404, description = "no successor is prepared", body = Problem),
+    (status = 409, description = "it was picked up already", body = Problem)))]
+pub(crate) async fn claim_successor(context: Context) -> Answer {
+    let _: Nothing = context.json_or_empty().await?;
+    let claimed = keys::successor::claim(context.app(), &context.caller, context.key()?).await?;
+    Ok(HttpResponse::Created().json(ClaimedJson::new(context.app(), claimed)))
 }
 
 /// The key that asks.

@@ -16,8 +16,6 @@ const TO_COME: &[(&str, &str)] = &[
     ("POST", "/v1/orgs/{org}/keys/{id}/allowlist/preview"),
     ("GET", "/v1/orgs/{org}/keys/{id}/suggestions"),
     ("GET", "/v1/orgs/{org}/inventory"),
-    // Rotation ahead of the end.
-    ("POST", "/v1/keys/self/successor"),
     // Webhooks.
     ("POST", "/v1/orgs/{org}/webhooks"),
     ("GET", "/v1/orgs/{org}/webhooks/{id}"),

@@ -22,6 +22,7 @@ mod sessions;
 mod settings;
 mod sign_in;
 mod storage;
+mod successor;
 mod tampering;
 mod token;
 mod urls;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use serde_json::json;
 use statuspulse_audit::{Action, Class};
-use statuspulse_keys::{Status, directory::KeySnapshot};
+use statuspulse_keys::{Status, VersionState, directory::KeySnapshot};
 use statuspulse_policy::{AllowAny, Allowlist, Cidr, KeyId};
 use statuspulse_store::{AsyncConnection as _, audit, feed, keys, organizations};
 
@@ -85,6 +85,10 @@ pub async fn change(
             snapshot.key.sequence = feed::next(conn).await?;
             if !keys::update(conn, &snapshot.key, seen).await? {
                 return Err(lost_race());
+            }
+            if !snapshot.key.auto_rotate && before.auto_rotate {
+                keys::remove_slot(conn, id).await?;
+                snapshot.versions.retain(|held| held.state != VersionState::Pending);
             }
             if let Some(end) = expires_at {
                 let mut version = current_of(&snapshot)?.clone();

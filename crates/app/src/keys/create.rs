@@ -279,6 +279,7 @@ impl NewSecret {
             created_at,
             expires_at,
             valid_until: expires_at,
+            claimed_at: None,
         })
     }
 }

@@ -2,14 +2,16 @@ use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use serde_json::json;
 use statuspulse_audit::{Action, Class};
-use statuspulse_keys::{Token, VersionState, rotation};
+use statuspulse_keys::{Token, rotation, successor};
 use statuspulse_policy::KeyId;
 use statuspulse_store::{AsyncConnection as _, feed, keys, organizations};
 
 use super::{
     KeyView,
     create::{NewSecret, Request, TOKEN_TAKEN},
-    current_of, current_status, is_running, lost_race, view,
+    current_of, current_status, lost_race,
+    successor::{put, succeed},
+    view,
 };
 use crate::{
     app::App,
@@ -111,7 +113,7 @@ async fn write(
         let caps = organization.settings.caps;
         let now = app.env.now();
         let status = current_status(&snapshot, &caps, now)?;
-        let mut previous = current_of(&snapshot)?.clone();
+        let previous = current_of(&snapshot)?.clone();
         rotation::judge(&snapshot.key, &previous, status, if_match, caller.arrived_at)?;
         let today = Access { organization, right: access.right };
         today.require_grantable(app, snapshot.key.scopes)?;
@@ -129,29 +131,27 @@ async fn write(
             .with("previous_valid_until", json!(previous_end));
         app.recorder.record(conn, event).await?;
         let sequence = feed::next(conn).await?;
-        // Never three live versions: a predecessor that is still inside an overlap ends now.
-        for older in snapshot.versions.iter().filter(|held| held.number != previous.number) {
-            if is_running(older.state) && older.valid_until > now {
-                let mut ended = older.clone();
-                ended.valid_until = now;
-                if !keys::end_version(conn, &ended, older.state, sequence).await? {
-                    return Err(lost_race());
-                }
-            }
-        }
-        previous.state = VersionState::Superseded;
-        previous.valid_until = previous_end;
+        let slot = successor::slot(&snapshot).cloned();
+        succeed(conn, &mut snapshot, &previous, previous_end, now, sequence).await?;
         snapshot.key.current_version = number;
         snapshot.key.sequence = sequence;
-        let ended = keys::end_version(conn, &previous, VersionState::Live, sequence).await?;
-        if !ended || !keys::update(conn, &snapshot.key, seen).await? {
+        if !keys::update(conn, &snapshot.key, seen).await? {
             return Err(lost_race());
         }
-        match keys::insert_version(conn, &snapshot.key, &version).await {
-            Err(error) if error.is_duplicate_of(keys::LOOKUP_INDEX) => {
-                return Err(AppError::conflict(TOKEN_TAKEN, "the token exists"));
+        // A slot that waits is what this rotation fills: the person was faster than the holder.
+        match slot {
+            Some(slot) => {
+                if !put(conn, &slot, &version, sequence).await? {
+                    return Err(lost_race());
+                }
+                snapshot.versions.retain(|held| held.number != number);
             }
-            other => other?,
+            None => match keys::insert_version(conn, &snapshot.key, &version).await {
+                Err(error) if error.is_duplicate_of(keys::LOOKUP_INDEX) => {
+                    return Err(AppError::conflict(TOKEN_TAKEN, "the token exists"));
+                }
+                other => other?,
+            },
         }
         request.deliver(app, conn, id, number).await?;
         snapshot.versions.push(version);

@@ -148,6 +148,8 @@ pub(crate) async fn set(
     }
     let sequence = key.sequence;
     if matches!(switch, Switch::Revoke(_)) {
+        keys::remove_slot(conn, snapshot.key.id).await?;
+        snapshot.versions.retain(|held| held.state != VersionState::Pending);
         for version in &mut snapshot.versions {
             let was = version.state;
             if is_running(was) && version.valid_until > now {

@@ -40,6 +40,7 @@ pub(crate) fn version(number: i32) -> KeyVersion {
         created_at: DateTime::UNIX_EPOCH,
         expires_at: end,
         valid_until: end,
+        claimed_at: None,
     }
 }
 
