@@ -44,6 +44,10 @@ docs:
 bench *args:
     cargo bench --workspace {{ args }}
 
+# the fuzz targets of the OAuth parsers, two at a time, each for so many seconds
+fuzz seconds="60":
+    scripts/fuzz {{ seconds }}
+
 # load against a running pair of instances
 load *args:
     scripts/load {{ args }}

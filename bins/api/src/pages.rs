@@ -233,7 +233,6 @@ mod tests {
         assert!(login(HOSTILE).contains(&format!(r#"role="alert">{ESCAPED}</p>"#)));
     }
 
-    /// spec: contract §6
     #[test]
     fn sign_in_has_the_inputs_of_the_contract() {
         assert_eq!(values(&login("x"), "name").split_off(3), ["csrf_token", "request", "email", "password"]);
@@ -288,13 +287,11 @@ mod tests {
         assert_eq!((before.matches("submit").count(), after.contains(r#"name="decision" value="allow""#)), (1, true));
     }
 
-    /// spec: contract §6
     #[test]
     fn consent_has_two_buttons_and_no_more() {
         assert_eq!(consent(&[ACME], &[READ]).matches("<button").count(), 2);
     }
 
-    /// spec: contract §6
     #[test]
     fn each_scope_has_a_checkbox() {
         assert_eq!(consent(&[ACME], &[READ, AUDIT]).matches(r#"name="scope""#).count(), 2);

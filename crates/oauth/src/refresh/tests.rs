@@ -97,6 +97,13 @@ fn a_used_token_whose_successor_was_used_is_reuse_also_inside_the_window() {
 }
 
 #[test]
+fn a_retry_is_given_also_when_the_used_token_would_have_ended_meanwhile() {
+    let mut case = Case::used(1, 30, 30 * DAY + 5);
+    case.token.rotated_at = Some(at(30 * DAY - 1));
+    assert_eq!(case.word(), "retry");
+}
+
+#[test]
 fn a_retry_needs_the_successor() {
     let mut case = Case::used(1, 30, 1_001);
     case.token.successor_sealed = None;

@@ -11,8 +11,11 @@ fn token(kind: TokenKind, number: u64) -> OpaqueToken {
     OpaqueToken::from_entropy(kind, &entropy(number))
 }
 
+/// A prefix, and what makes such a text from a number.
+type Maker = (&'static str, fn(u64) -> String);
+
 /// Everything that is handed out, by name: codes, both tokens, secrets and client ids.
-fn makers() -> [(&'static str, fn(u64) -> String); 5] {
+fn makers() -> [Maker; 5] {
     [
         ("sp_ac_", |number| token(TokenKind::Code, number).expose().to_owned()),
         ("sp_at_", |number| token(TokenKind::Access, number).expose().to_owned()),
@@ -49,7 +52,7 @@ fn ten_thousand_of_each_kind_are_distinct() {
 /// spec: oauth N2
 #[test]
 fn every_position_behind_the_prefix_varies() {
-    let fixed = |(prefix, make): (&'static str, fn(u64) -> String)| {
+    let fixed = |(prefix, make): Maker| {
         let texts: Vec<Vec<u8>> = (0..MANY).map(|number| make(number).into_bytes()).collect();
         let varies = |place: usize| texts.iter().any(|text| text[place] != texts[0][place]);
         (0..texts[0].len()).filter(|place| !varies(*place)).count() == prefix.len()
@@ -132,6 +135,16 @@ fn a_token_is_never_repaired() {
     let upper = text.replace("sp_ac_", "SP_AC_");
     let spellings = [format!(" {text}"), format!("{text} "), format!("{text}="), format!("{text}\n"), upper];
     assert!(spellings.iter().all(|text| OpaqueToken::parse(text).is_none()));
+}
+
+/// Where the checksum ends in zeros, a reader that fills up with them would take a token that lacks its end.
+#[test]
+fn a_token_that_is_cut_short_is_none() {
+    let cut = |number: &u64| {
+        let token = token(TokenKind::Access, *number);
+        (1..=3).any(|less| OpaqueToken::parse(&token.expose()[..TOKEN_LENGTH - less]).is_some())
+    };
+    assert_eq!((0..MANY).find(cut), None);
 }
 
 #[test]

@@ -244,8 +244,10 @@ impl Db {
                 Outcome::Issued { refresh: self.issue_refresh(grant, now), scopes }
             }
             Decided::Redeem(key, Redemption::Replay) => self.revoke(Self::place(self.codes[&key].grant_id), now),
+            Decided::Redeem(_, Redemption::Refuse { .. })
+            | Decided::Refresh(_, _, Refresh::Refuse(_))
+            | Decided::Refused => Outcome::Refused,
             Decided::Refresh(key, generation, judged) => self.apply_refresh(request, key, generation, judged, now),
-            Decided::Redeem(_, Redemption::Refuse { .. }) | Decided::Refused => Outcome::Refused,
         }
     }
 
@@ -271,9 +273,7 @@ impl Db {
             Refresh::Rotate { scopes, .. } => {
                 self.grants[grant].generation += 1;
                 let successor = self.issue_refresh(grant, now);
-                for token in self.refresh_tokens.values_mut().filter(|token| Self::place(token.grant_id) == grant) {
-                    token.successor_sealed = None;
-                }
+                // The store also wipes the successors of older tokens; here they stay, so that the generation decides alone.
                 let window = self.apps[0].refresh_retry_seconds;
                 let used = self.refresh_tokens.get_mut(&key).unwrap();
                 used.rotated_at = Some(now);

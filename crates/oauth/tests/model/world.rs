@@ -30,18 +30,51 @@ pub(crate) enum How {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
-    Consent { scopes: u8, pkce: bool },
-    Redeem { chain: usize, how: How },
-    RedeemTwiceAtOnce { chain: usize },
-    Refresh { chain: usize, back: usize, asked: Option<u8>, how: How },
-    RefreshTwiceAtOnce { chain: usize, back: usize },
-    Revoke { chain: usize },
-    Scopes { scopes: u8 },
-    Window { seconds: u32 },
+    Consent {
+        scopes: u8,
+        pkce: bool,
+    },
+    Redeem {
+        chain: usize,
+        how: How,
+    },
+    RedeemTwiceAtOnce {
+        chain: usize,
+    },
+    Refresh {
+        chain: usize,
+        back: usize,
+        asked: Option<u8>,
+        how: How,
+    },
+    RefreshTwiceAtOnce {
+        chain: usize,
+        back: usize,
+    },
+    /// The current token is used every 20 days, so many times.
+    KeepUp {
+        chain: usize,
+        turns: usize,
+    },
+    Revoke {
+        chain: usize,
+    },
+    Scopes {
+        scopes: u8,
+    },
+    Window {
+        seconds: u32,
+    },
     SuspendAndResume,
-    Active { active: bool },
-    Member { member: bool },
-    Tick { seconds: i64 },
+    Active {
+        active: bool,
+    },
+    Member {
+        member: bool,
+    },
+    Tick {
+        seconds: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +217,7 @@ impl World {
             | Op::RedeemTwiceAtOnce { chain }
             | Op::Refresh { chain, .. }
             | Op::RefreshTwiceAtOnce { chain, .. }
+            | Op::KeepUp { chain, .. }
             | Op::Revoke { chain } => chain.checked_rem(self.held.len()),
             _ => None,
         }
@@ -212,6 +246,7 @@ impl World {
                 let expected = |world: &mut Self| world.reference.refresh(chain, number, None, How::Right);
                 (self.send(chain, &requests), [(); 2].map(|()| expected(self)).to_vec())
             }
+            (Op::KeepUp { turns, .. }, Some(chain)) => (0..*turns).filter_map(|_| self.keep_up(chain)).unzip(),
             (Op::Revoke { .. }, Some(chain)) => {
                 self.db.revoke(chain, at(self.now));
                 self.reference.revoke(chain);
@@ -222,6 +257,14 @@ impl World {
                 (Vec::new(), Vec::new())
             }
         }
+    }
+
+    fn keep_up(&mut self, chain: usize) -> Option<(Answer, Answer)> {
+        self.tick(20 * 86_400);
+        let number = self.number(chain, 0)?;
+        let request = self.refreshment(chain, number, None, How::Right);
+        let answer = self.send(chain, &[request]).pop()?;
+        Some((answer, self.reference.refresh(chain, number, None, How::Right)))
     }
 
     fn change(&mut self, op: &Op) {
