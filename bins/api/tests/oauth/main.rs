@@ -8,4 +8,7 @@ mod client;
 #[path = "../support/api.rs"]
 mod support;
 
+mod consent;
 mod flow;
+mod redirected;
+mod refused;
