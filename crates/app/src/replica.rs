@@ -190,11 +190,12 @@ impl Replica {
         if apps_changed {
             self.oauth.refresh_origins();
         }
+        let now = app.env.now();
         for (grant, at) in changes.ended_grants {
-            self.oauth.end_grant(grant, at);
+            self.oauth.end_grant(grant, at, now);
         }
         for (token, at) in changes.revoked_tokens {
-            self.oauth.end_token(&token, at);
+            self.oauth.end_token(&token, at, now);
         }
         if let Some(keys) = changes.signing_keys {
             app.signing.set(app, keys);

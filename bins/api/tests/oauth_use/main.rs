@@ -4,6 +4,9 @@
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../support/oauth.rs"]
 mod client;
+mod introspect;
+mod revoke;
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../support/api.rs"]
 mod support;
+mod used;

@@ -65,14 +65,21 @@ impl HeldToken {
     }
 }
 
+/// When something ended, and when that was heard here: how long it is held goes by our own clock.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    at: DateTime<Utc>,
+    heard_at: DateTime<Utc>,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct OauthDirectory {
     apps: HashMap<AppId, Arc<OauthApp>>,
     by_client_id: HashMap<String, AppId>,
     tokens: Cache<u128, Arc<HeldToken>>,
-    ended_grants: HashMap<GrantId, DateTime<Utc>>,
-    ended_tokens: HashMap<u128, DateTime<Utc>, BuildHasherDefault<IdentityHasher>>,
+    ended_grants: HashMap<GrantId, Ended>,
+    ended_tokens: HashMap<u128, Ended, BuildHasherDefault<IdentityHasher>>,
     origins: ArcSwap<HashSet<String>>,
 }
 
@@ -128,8 +135,8 @@ impl OauthDirectory {
     /// Since when a token, or its grant, is ended by somebody.
     #[must_use]
     pub fn ended_at(&self, token: &HeldToken) -> Option<DateTime<Utc>> {
-        let grant = self.ended_grants.pin().get(&token.grant_id).copied();
-        let alone = || self.ended_tokens.pin().get(&map_key(&token.digest)).copied();
+        let grant = self.ended_grants.pin().get(&token.grant_id).map(|ended| ended.at);
+        let alone = || self.ended_tokens.pin().get(&map_key(&token.digest)).map(|ended| ended.at);
         token.ended_at.or(grant).or_else(alone)
     }
 
@@ -158,19 +165,20 @@ impl OauthDirectory {
         self.origins.store(Arc::new(origins));
     }
 
-    pub(super) fn end_grant(&self, id: GrantId, at: DateTime<Utc>) {
-        self.ended_grants.pin().insert(id, at);
+    pub(super) fn end_grant(&self, id: GrantId, at: DateTime<Utc>, now: DateTime<Utc>) {
+        // It has ended, whatever the clock of who ended it says.
+        self.ended_grants.pin().insert(id, Ended { at: at.min(now), heard_at: now });
     }
 
-    pub(super) fn end_token(&self, digest: &TokenDigest, at: DateTime<Utc>) {
-        self.ended_tokens.pin().insert(map_key(digest), at);
+    pub(super) fn end_token(&self, digest: &TokenDigest, at: DateTime<Utc>, now: DateTime<Utc>) {
+        self.ended_tokens.pin().insert(map_key(digest), Ended { at: at.min(now), heard_at: now });
     }
 
     /// Lets go of what can't matter any more.
     pub(super) fn forget_ended(&self, now: DateTime<Utc>) {
-        let kept = |at: &DateTime<Utc>| now - *at < ENDED_KEPT;
-        self.ended_grants.pin().retain(|_, at| kept(at));
-        self.ended_tokens.pin().retain(|_, at| kept(at));
+        let kept = |ended: &Ended| now - ended.heard_at < ENDED_KEPT;
+        self.ended_grants.pin().retain(|_, ended| kept(ended));
+        self.ended_tokens.pin().retain(|_, ended| kept(ended));
     }
 
     /// Forgets everything: the feed has gone back.

@@ -412,7 +412,8 @@ pub async fn list(
         .collect()
 }
 
-/// The grants that ended after a number of the feed, and not before a moment.
+/// The grants that ended after a number of the feed. From the beginning, those that ended before a moment are left out:
+/// no token of theirs is alive. Later on none is: whoever wrote the time may have another clock.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -422,7 +423,8 @@ pub(crate) async fn ended_after(
     since: DateTime<Utc>,
 ) -> Result<Vec<(GrantId, DateTime<Utc>)>, StoreError> {
     let rows: Vec<(Uuid, Option<DateTime<Utc>>)> = oauth_grants::table
-        .filter(oauth_grants::seq.gt(after).and(oauth_grants::seq.gt(0)).and(oauth_grants::revoked_at.gt(since)))
+        .filter(oauth_grants::seq.gt(after).and(oauth_grants::seq.gt(0)))
+        .filter(oauth_grants::revoked_at.gt(if after > 0 { DateTime::UNIX_EPOCH } else { since }))
         .select((oauth_grants::id, oauth_grants::revoked_at))
         .load(conn)
         .await?;
