@@ -4,7 +4,9 @@
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../support/oauth.rs"]
 mod client;
+mod discovery;
 mod introspect;
+mod kept;
 mod revoke;
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../support/api.rs"]
