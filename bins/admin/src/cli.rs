@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        Context, key::KeyCommand, migrate, org::OrgCommand, pepper::PepperCommand, settings::SettingsCommand,
-        user::UserCommand,
+        Context, app::AppCommand, grant::GrantCommand, key::KeyCommand, leak::LeakCommand, migrate, org::OrgCommand,
+        pepper::PepperCommand, settings::SettingsCommand, signing_key::SigningKeyCommand, user::UserCommand,
     },
     config::ConfigArgs,
     error::CliError,
@@ -18,7 +18,7 @@ the private PostgreSQL of a running or stopped server through the data directory
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused by a rule.
 Secrets are written to standard output only, everything but the answer to standard error.";
 
-/// Operates StatusPulse Auth: organizations, people, API keys, settings and peppers.
+/// Operates StatusPulse Auth: organizations, people, API keys, OAuth apps and grants, settings, peppers and signing keys.
 #[derive(Debug, Parser)]
 #[command(name = "statuspulse-admin", version, after_help = AFTER_HELP, subcommand_required = true)]
 #[command(arg_required_else_help = true, max_term_width = 120)]
@@ -45,12 +45,24 @@ pub(crate) enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// OAuth apps.
+    #[command(subcommand)]
+    App(AppCommand),
+    /// What people have authorized.
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Credentials that have leaked.
+    #[command(subcommand)]
+    Leak(LeakCommand),
     /// Settings of an organization.
     #[command(subcommand)]
     Settings(SettingsCommand),
     /// The pepper of the look-up digests.
     #[command(subcommand)]
     Pepper(PepperCommand),
+    /// The key of signed access tokens.
+    #[command(subcommand)]
+    SigningKey(SigningKeyCommand),
 }
 
 impl Command {
@@ -59,6 +71,8 @@ impl Command {
         match self {
             Self::User(command) => command.prepare(),
             Self::Key(command) => command.prepare(),
+            Self::App(command) => command.prepare(),
+            Self::Grant(command) => command.prepare(),
             _ => Ok(()),
         }
     }
@@ -69,6 +83,10 @@ impl Command {
             Self::Org(command) => command.run(context).await,
             Self::User(command) => command.run(context).await,
             Self::Key(command) => command.run(context).await,
+            Self::App(command) => command.run(context).await,
+            Self::Grant(command) => command.run(context).await,
+            Self::Leak(command) => command.run(context).await,
+            Self::SigningKey(command) => command.run(context).await,
             Self::Settings(command) => command.run(context).await,
             Self::Pepper(command) => command.run(context).await,
         }

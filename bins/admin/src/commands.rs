@@ -9,11 +9,15 @@ use statuspulse_policy::Environment;
 
 use crate::output::Output;
 
+pub(crate) mod app;
+pub(crate) mod grant;
 pub(crate) mod key;
+pub(crate) mod leak;
 pub(crate) mod migrate;
 pub(crate) mod org;
 pub(crate) mod pepper;
 pub(crate) mod settings;
+pub(crate) mod signing_key;
 pub(crate) mod user;
 
 /// What every command works with.

@@ -30,22 +30,29 @@ pub(crate) async fn confirm(question: &str) -> Result<bool, CliError> {
     answered.await.unwrap_or(Ok(false)).map_err(failed)
 }
 
-/// Reads a password: the first line of standard input, which is not a terminal, where it would be shown.
+/// Reads a password.
 pub(crate) fn password() -> Result<Password, CliError> {
-    let usage = |text: &str| CliError::Usage(text.to_owned());
+    secret_line("--password-stdin", "password").map(Password::new)
+}
+
+/// Reads a secret: the first line of standard input, which is not a terminal, where it would be shown.
+pub(crate) fn secret_line(flag: &str, what: &str) -> Result<String, CliError> {
+    let usage = |text: String| CliError::Usage(text);
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        return Err(usage("--password-stdin reads from a pipe or file; a terminal would show the password"));
+        return Err(usage(format!("{flag} reads from a pipe or file; a terminal would show the {what}")));
     }
     let mut text = Zeroizing::new(String::new());
     let read = stdin.lock().take(LONGEST_INPUT).read_line(&mut text);
     match read {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(usage("the password is not UTF-8")),
-        other => other.map_err(|source| CliError::Io { what: "can't read the password", source })?,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(usage(format!("the {what} is not UTF-8")));
+        }
+        other => other.map_err(|source| CliError::Io { what: "can't read standard input", source })?,
     };
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if line.is_empty() {
-        return Err(usage("--password-stdin: there is no password on standard input"));
+        return Err(usage(format!("{flag}: there is no {what} on standard input")));
     }
-    Ok(Password::new(line.to_owned()))
+    Ok(line.to_owned())
 }

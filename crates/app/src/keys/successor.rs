@@ -73,7 +73,8 @@ async fn settle(app: &App, conn: &mut Conn, id: KeyId) -> Result<bool, AppError>
     let current = current_of(&snapshot)?.clone();
     let due = successor::is_due(&snapshot, &current, &caps, now);
     let ended = now >= caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
-    if !due && !(ended && successor::slot(&snapshot).is_some()) {
+    let outlived = ended && successor::slot(&snapshot).is_some();
+    if !(due || outlived) {
         return Ok(false);
     }
     let event = Caller::system(app)

@@ -1,6 +1,5 @@
 //! Apps: registration, change, suspension, deletion.
 
-use std::sync::Arc;
 
 use serde_json::json;
 use statuspulse_audit::{Action, Class};
@@ -228,7 +227,7 @@ fn check_whole(app: &OauthApp, catalog: &Catalog) -> Result<(), AppError> {
 /// # Errors
 /// 422 by field, 403 `scope_not_grantable` or `role_not_sufficient`, 409 `app_limit_reached`.
 pub async fn create(
-    app: &Arc<App>,
+    app: &App,
     caller: &Caller,
     access: &Access,
     input: CreateApp,
@@ -439,7 +438,7 @@ pub async fn list(
 /// # Errors
 /// 404, 422 by field, 403.
 pub async fn change(
-    app: &Arc<App>,
+    app: &App,
     caller: &Caller,
     access: &Access,
     id: AppId,
@@ -578,7 +577,7 @@ fn changed_fields(before: &OauthApp, after: &OauthApp) -> Vec<&'static str> {
 ///
 /// # Errors
 /// 404, 403, 503.
-pub async fn delete(app: &Arc<App>, caller: &Caller, access: &Access, id: AppId) -> Result<(), AppError> {
+pub async fn delete(app: &App, caller: &Caller, access: &Access, id: AppId) -> Result<(), AppError> {
     access.require_writer()?;
     let mut conn = app.conn().await?;
     conn.transaction(async |conn| {

@@ -1,6 +1,5 @@
 //! Client secrets: several live ones with overlap, so that nobody has to change one in the middle of the night.
 
-use std::sync::Arc;
 
 use chrono::Duration;
 use statuspulse_audit::{Action, Class};
@@ -72,7 +71,7 @@ pub(super) fn check_label(label: &str) -> Result<(), AppError> {
 /// # Errors
 /// 404, 422 by field, 409 `too_many_secrets` or `app_is_public`, 403.
 pub async fn add(
-    app: &Arc<App>,
+    app: &App,
     caller: &Caller,
     access: &Access,
     id: AppId,
@@ -131,7 +130,7 @@ pub async fn add(
 /// # Errors
 /// 404, 409 `last_secret` for the only live one, 403.
 pub async fn revoke(
-    app: &Arc<App>,
+    app: &App,
     caller: &Caller,
     access: &Access,
     id: AppId,
