@@ -12,6 +12,8 @@ pub(crate) const STYLES: &str = include_str!("../static/pages.css");
 #[derive(Template)]
 #[template(path = "login.html")]
 pub(crate) struct LoginPage<'a> {
+    /// Path of the public URL, before every address of ours.
+    pub(crate) base: &'a str,
     /// Why one signs in, when an app sent the person here.
     pub(crate) app: Option<AppLine<'a>>,
     /// Of the request that goes on after sign-in.
@@ -33,6 +35,8 @@ pub(crate) struct AppLine<'a> {
 #[derive(Template)]
 #[template(path = "consent.html")]
 pub(crate) struct ConsentPage<'a> {
+    /// Path of the public URL, before every address of ours.
+    pub(crate) base: &'a str,
     pub(crate) app_name: &'a str,
     pub(crate) publisher: &'a str,
     pub(crate) user_email: &'a str,
@@ -64,6 +68,8 @@ pub(crate) struct ScopeLine<'a> {
 #[derive(Template)]
 #[template(path = "error.html")]
 pub(crate) struct ErrorPage<'a> {
+    /// Path of the public URL, before every address of ours.
+    pub(crate) base: &'a str,
     pub(crate) title: &'a str,
     pub(crate) detail: &'a str,
     /// Shown, so that the person can name it to whoever looks into it.
@@ -74,6 +80,8 @@ pub(crate) struct ErrorPage<'a> {
 #[derive(Template)]
 #[template(path = "signed_in.html")]
 pub(crate) struct SignedInPage<'a> {
+    /// Path of the public URL, before every address of ours.
+    pub(crate) base: &'a str,
     pub(crate) email: &'a str,
     pub(crate) csrf: &'a str,
 }
@@ -139,12 +147,14 @@ mod tests {
     /// The form of sign-in with one value in all places.
     fn login(value: &str) -> String {
         let app = Some(AppLine { name: value, publisher: value });
-        LoginPage { app, handle: Some(value), csrf: value, email: value, problem: Some(value) }.render().unwrap()
+        LoginPage { base: "", app, handle: Some(value), csrf: value, email: value, problem: Some(value) }
+            .render()
+            .unwrap()
     }
 
     /// The form of sign-in when nothing was sent and nothing failed.
     fn plain_login() -> String {
-        LoginPage { app: None, handle: None, csrf: "token", email: "", problem: None }.render().unwrap()
+        LoginPage { base: "", app: None, handle: None, csrf: "token", email: "", problem: None }.render().unwrap()
     }
 
     /// The page of consent with these to choose from.
@@ -154,6 +164,7 @@ mod tests {
 
     fn consent_of(value: &str, organizations: &[OrganizationChoice<'_>], scopes: &[ScopeLine<'_>]) -> String {
         let page = ConsentPage {
+            base: "",
             app_name: value,
             publisher: value,
             user_email: value,
@@ -176,8 +187,8 @@ mod tests {
             consent_of(value, &[], &scopes),
             consent_of(value, &[organization()], &scopes),
             consent_of(value, &[organization(), organization()], &scopes),
-            ErrorPage { title: value, detail: value, request_id: value }.render().unwrap(),
-            SignedInPage { email: value, csrf: value }.render().unwrap(),
+            ErrorPage { base: "", title: value, detail: value, request_id: value }.render().unwrap(),
+            SignedInPage { base: "", email: value, csrf: value }.render().unwrap(),
         ]
     }
 
@@ -352,6 +363,7 @@ mod tests {
     #[test]
     fn consent_names_all_that_is_decided_on() {
         let page = ConsentPage {
+            base: "",
             app_name: "Dispatcher",
             publisher: "Northwind",
             user_email: "ada@example.com",
@@ -378,18 +390,18 @@ mod tests {
 
     #[test]
     fn an_error_has_no_form() {
-        assert!(!ErrorPage { title: "a", detail: "b", request_id: "c" }.render().unwrap().contains("<form"));
+        assert!(!ErrorPage { base: "", title: "a", detail: "b", request_id: "c" }.render().unwrap().contains("<form"));
     }
 
     #[test]
     fn an_error_names_the_request() {
-        let page = ErrorPage { title: "a", detail: "b", request_id: "0199f3c2" }.render().unwrap();
+        let page = ErrorPage { base: "", title: "a", detail: "b", request_id: "0199f3c2" }.render().unwrap();
         assert!(page.contains("0199f3c2"));
     }
 
     #[test]
     fn somebody_signed_in_can_sign_out() {
-        let page = SignedInPage { email: "ada@example.com", csrf: "token" }.render().unwrap();
+        let page = SignedInPage { base: "", email: "ada@example.com", csrf: "token" }.render().unwrap();
         let form = concat!(
             r#"<form method="post" action="/logout">"#,
             "\n",

@@ -18,6 +18,8 @@ pub struct State {
     pub public_url: String,
     /// Origin of the public URL, as browsers send it.
     pub origin: String,
+    /// Path of the public URL, empty for none: a proxy in front takes it away, but browsers have to send it.
+    pub base: String,
     /// How the client's address is found.
     pub client_ip: ClientIpPolicy,
     /// The same for forward-auth: loopback is trusted when no proxies are configured.
@@ -29,9 +31,11 @@ impl State {
     /// From its parts.
     #[must_use]
     pub fn new(app: Arc<App>, public_url: String, client_ip: ClientIpPolicy, has_proxies: bool) -> Self {
-        let origin = Url::parse(&public_url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let url = Url::parse(&public_url).ok();
+        let origin = url.as_ref().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let base = url.map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
         let forward_ip = if has_proxies { client_ip.clone() } else { client_ip.with_loopback() };
-        Self { app, public_url, origin, client_ip, forward_ip, catalog_refused: AtomicBool::new(false) }
+        Self { app, public_url, origin, base, client_ip, forward_ip, catalog_refused: AtomicBool::new(false) }
     }
 
     /// Whether browsers reach the service over TLS.

@@ -14,7 +14,7 @@ use crate::{
     leaks::Reports,
     maintenance,
     oauth::{
-        FailureLimiter,
+        FailureLimiter, SignInLimiter,
         cleanup::{self, Tally},
     },
     recorder::{self, Recorder},
@@ -70,6 +70,8 @@ pub struct App {
     pub signing: Signing,
     /// Failed client authentications of late.
     pub client_failures: FailureLimiter,
+    /// Authorization requests that wait for a sign-in.
+    pub sign_ins: SignInLimiter,
     /// What the clean-up of OAuth has taken.
     pub oauth_cleaned: Tally,
     pub(crate) checks: verify::SecretChecks,
@@ -97,6 +99,7 @@ impl App {
             instance: options.instance,
             signing: Signing::default(),
             client_failures: FailureLimiter::default(),
+            sign_ins: SignInLimiter::default(),
             oauth_cleaned: Tally::default(),
             checks: verify::SecretChecks::new(options.cores),
             leaks: Reports::default(),

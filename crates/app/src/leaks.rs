@@ -13,10 +13,7 @@ use statuspulse_store::{
     AsyncConnection as _, Conn,
     alerts::Happening,
     feed, keys,
-    oauth::{
-        grants::{self, GrantFilter},
-        tokens,
-    },
+    oauth::{grants, tokens},
 };
 use tokio::sync::{Semaphore, TryAcquireError};
 use zeroize::Zeroizing;
@@ -237,8 +234,7 @@ async fn end_refresh(app: &App, conn: &mut Conn, digests: &[TokenDigest]) -> Res
     app.recorder.record(conn, event).await?;
     raise(app, conn, grant.organization_id, "grant", grant.id.to_string()).await?;
     let sequence = feed::next(conn).await?;
-    let filter = GrantFilter { grant: Some(grant.id), ..GrantFilter::default() };
-    Ok(!grants::revoke(conn, filter, REASON, now, sequence, 1).await?.is_empty())
+    Ok(grants::revoke(conn, &[grant.id], REASON, now, sequence).await? > 0)
 }
 
 async fn raise(

@@ -13,12 +13,12 @@ pub mod secrets;
 pub mod tokens;
 
 use serde_json::json;
-use statuspulse_audit::{Action, Actor, Class, Event, Outcome};
-use statuspulse_oauth::{App as OauthApp, Grant, TokenError, resource::Known};
+use statuspulse_audit::{Action, Class, Event, Outcome};
+use statuspulse_oauth::{App as OauthApp, Form, Grant, TokenError, resource::Known};
 use statuspulse_policy::{Catalog, ClientAddress};
 use statuspulse_store::Conn;
 
-pub use limiter::FailureLimiter;
+pub use limiter::{FailureLimiter, SignInLimiter};
 
 use crate::{app::App, caller::Caller, error::AppError};
 
@@ -55,7 +55,8 @@ pub(crate) fn known<'a>(catalog: &'a Catalog, public_url: &'a str) -> Known<'a> 
     Known { public_url, audiences: catalog.audiences() }
 }
 
-/// The event of an exchange: who it was, as far as that is known, and the ids of what it was about.
+/// The event of an exchange, with the ids of what it was about. That an app is named proves nothing yet: who has proven it
+/// signs the event.
 pub(crate) fn event(
     app: &App,
     caller: &Caller,
@@ -67,9 +68,6 @@ pub(crate) fn event(
     let mut event = caller.event(app, Class::A, action, organization)?;
     if let Some(oauth_app) = oauth_app {
         event = event.with("app_id", oauth_app.id.to_string());
-        if matches!(event.actor, Actor::Unknown) {
-            event.actor = Actor::App(oauth_app.id);
-        }
     }
     if let Some(grant) = grant {
         event = event.with("grant_id", grant.id.to_string());
@@ -103,7 +101,7 @@ pub(crate) async fn note_in(app: &App, caller: &Caller, conn: &mut Conn, event: 
     Ok(())
 }
 
-/// The event of an exchange whose body could not be read.
+/// The event of an exchange whose body could not be read; `status` is that of the answer.
 ///
 /// # Errors
 /// 503.
@@ -111,10 +109,12 @@ pub async fn note_unreadable(
     app: &App,
     caller: &Caller,
     action: Action,
+    authorization: &[&[u8]],
     reason: &'static str,
     status: u16,
 ) -> Result<(), AppError> {
-    let event = refused(event(app, caller, action, None, None)?, reason, status);
+    let named = client::named(app, authorization, &Form::default());
+    let event = refused(event(app, caller, action, named.as_deref(), None)?, reason, status);
     note(app, caller, event).await
 }
 

@@ -92,6 +92,16 @@ impl Recorder {
         audit::insert(conn, &[self.number(event)], at).await
     }
 
+    /// Writes the events of one change of many things, in its own transaction.
+    ///
+    /// # Errors
+    /// When they can't be written: then the change must fail too.
+    pub async fn record_all(&self, conn: &mut Conn, events: Vec<Event>) -> Result<(), StoreError> {
+        let Some(at) = events.first().map(|event| event.occurred_at) else { return Ok(()) };
+        let numbered: Vec<NumberedEvent> = events.into_iter().map(|event| self.number(event)).collect();
+        audit::insert(conn, &numbered, at).await
+    }
+
     /// Queues the event of a judged call. Never blocks.
     pub fn queue(&self, event: Event) {
         self.send(Message::Event(Box::new(event)));

@@ -28,6 +28,7 @@ use crate::{app::App, error::AppError};
 mod misses;
 mod oauth;
 
+pub(crate) use misses::Asker;
 use misses::Misses;
 pub use oauth::{HeldToken, OauthDirectory};
 
@@ -154,6 +155,7 @@ impl Replica {
             changes = feed::changes_after(conn, 0, app.env.now()).await?;
             self.directory.clear();
             self.oauth.clear();
+            app.signing.forget();
             self.applied.store(0, Ordering::Release);
         }
         // A row can only be ahead of the feed when the feed went back without it; a number that is yet to be given out
@@ -282,11 +284,11 @@ impl Replica {
     ///
     /// # Errors
     /// When the database can't be asked: then nobody may say that the token is unknown.
-    pub async fn find_access_by_query(
+    pub(crate) async fn find_access_by_query(
         &self,
         app: &App,
         digests: &[TokenDigest],
-        client: Option<IpAddr>,
+        asker: Asker,
     ) -> Result<Option<Arc<HeldToken>>, AppError> {
         let Some(first) = digests.first() else { return Ok(None) };
         let held = || digests.iter().find_map(|digest| self.oauth.token(digest));
@@ -294,7 +296,7 @@ impl Replica {
             let read = tokens::find_access(&mut *app.conn().await?, digests).await?;
             Ok(read.map(|(digest, record, grant)| self.oauth.hold(HeldToken::new(digest, record, &grant))))
         };
-        self.misses.ask(app, oauth::map_key(first), client, held, query).await
+        self.misses.ask_or_refuse(app, oauth::map_key(first), asker, held, query).await
     }
 
     pub(crate) fn forget_idle_clients(&self) {

@@ -1,6 +1,6 @@
 //! The keys of signed access tokens: made here, kept sealed in the database, the same on every instance.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::{
@@ -42,9 +42,24 @@ struct Loaded {
     signing: Option<EncodingKey>,
 }
 
-/// The keys that are known here, oldest first.
+/// The keys that are known here, oldest first, as of a number of the change feed.
 #[derive(Default)]
-pub struct Signing(ArcSwap<Vec<Loaded>>);
+struct Keys {
+    list: Vec<Loaded>,
+    sequence: i64,
+}
+
+impl Deref for Keys {
+    type Target = [Loaded];
+
+    fn deref(&self) -> &[Loaded] {
+        &self.list
+    }
+}
+
+/// The keys of signed access tokens that are known here.
+#[derive(Default)]
+pub struct Signing(ArcSwap<Keys>);
 
 impl fmt::Debug for Signing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,8 +68,9 @@ impl fmt::Debug for Signing {
 }
 
 impl Signing {
-    /// Puts keys in force.
+    /// Puts keys in force, unless newer ones are: who has just written some may be slower than the feed.
     pub(crate) fn set(&self, app: &App, keys: Vec<SigningKey>) {
+        let sequence = keys.iter().map(|key| key.sequence).max().unwrap_or_default();
         let load = |key: SigningKey| match load(app, &key) {
             Ok(loaded) => Some(loaded),
             Err(error) => {
@@ -62,7 +78,13 @@ impl Signing {
                 None
             }
         };
-        self.0.store(Arc::new(keys.into_iter().filter_map(load).collect()));
+        let fresh = Arc::new(Keys { list: keys.into_iter().filter_map(load).collect(), sequence });
+        self.0.rcu(|held| if held.sequence > sequence { Arc::clone(held) } else { Arc::clone(&fresh) });
+    }
+
+    /// Forgets everything: the feed has gone back, so no number means anything any more.
+    pub(crate) fn forget(&self) {
+        self.0.store(Arc::default());
     }
 
     /// The public keys that are published now (RFC 7517 §5).
@@ -152,13 +174,14 @@ pub(crate) fn self_test(now: DateTime<Utc>) -> Result<(), AppError> {
         scope: String::new(),
     };
     let signing = Signing::default();
-    signing.0.store(Arc::new(vec![Loaded {
+    let key = Loaded {
         public: jwks::public_member(&made.kid, &made.x, &made.y),
         verifying: DecodingKey::from_ec_components(&made.x, &made.y).map_err(AppError::internal)?,
         signing: Some(EncodingKey::from_ec_der(&made.private)),
         times: Times::starting(now, now),
         kid: made.kid,
-    }]));
+    };
+    signing.0.store(Arc::new(Keys { list: vec![key], sequence: 0 }));
     let token = signing.sign(&claims, now)?.ok_or_else(|| AppError::internal("nothing was signed"))?;
     match signing.read(&token, "self-test", now) {
         Ok(read) if read == claims => Ok(()),

@@ -17,7 +17,7 @@ use statuspulse_policy::{
 use statuspulse_store::alerts::Happening;
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::{app::App, replica::Asker};
 
 pub mod access;
 mod checks;
@@ -184,7 +184,8 @@ pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
         code,
         required_scope: denial.and_then(|denial| denial.required_scope).map(str::to_owned),
         // A honeytoken must look like no token at all.
-        credential: found.filter(|found| !found.is_canary()),
+        // Nor is a token that is meant for another resource any business of this one.
+        credential: found.filter(|found| !found.is_canary() && code != Code::Unknown),
     }
 }
 
@@ -229,7 +230,11 @@ async fn decide_access<'a>(
     audience: &str,
     now: DateTime<Utc>,
 ) -> (Result<(), Denial<'a>>, Option<Credential>) {
-    let found = match access::find(app, text, audience, call.client).await {
+    let asker = match call.via {
+        Some(_) => Asker::ResourceServer,
+        None => Asker::Stranger(call.client.ip()),
+    };
+    let found = match access::find(app, text, audience, asker).await {
         Ok(found) => found,
         Err(code) => return (Err(code.into()), None),
     };

@@ -101,6 +101,14 @@ pub fn read(authorization: &[&[u8]], form: &Form) -> Result<Claim, TokenError> {
     Ok(Claim { client_id, secret: Some(secret), method: Method::Basic })
 }
 
+/// The id that a request names, also where the way in which it does is refused. It proves nothing: it is for the trail, so
+/// that the app's owner learns of what was refused before anybody was authenticated.
+#[must_use]
+pub fn named(authorization: &[&[u8]], form: &Form) -> Option<String> {
+    let header = authorization.iter().find_map(|line| basic(line)).map(|(id, _)| id);
+    header.or_else(|| form.all("client_id").find_map(Field::text).map(str::to_owned))
+}
+
 /// Id and secret of a Basic header, each form-decoded (RFC 6749 §2.3.1); none for another scheme or anything malformed.
 fn basic(line: &[u8]) -> Option<(String, Zeroizing<String>)> {
     let line = std::str::from_utf8(line).ok()?;

@@ -11,6 +11,8 @@ pub const LONGEST: usize = 2_048;
 /// Redirect URIs of an app, at most.
 pub const MOST: usize = 20;
 
+/// Parameters of an answer.
+const ANSWERED: [&str; 5] = ["code", "state", "iss", "error", "error_description"];
 const LOOPBACK: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
 const LOCALHOST: &str = "http://localhost";
 
@@ -38,6 +40,9 @@ pub enum RedirectUriError {
     /// With a host that readers of URIs spell differently.
     #[error("the host of a redirect uri is a name or an address in its usual spelling, without escapes")]
     Host,
+    /// With a parameter of the answer in its query.
+    #[error("the query of a redirect uri does not hold `code`, `state`, `iss`, `error` or `error_description`")]
+    Parameter,
     /// A scheme that can't be used.
     #[error(
         "a redirect uri is `https`, or `http` on `127.0.0.1` or `[::1]`; public apps may also use `http` on `localhost` \
@@ -58,6 +63,7 @@ impl RedirectUriError {
             Self::UserInfo => "redirect_uri_userinfo",
             Self::Wildcard => "redirect_uri_wildcard",
             Self::Host => "redirect_uri_host",
+            Self::Parameter => "redirect_uri_parameter",
             Self::Scheme => "redirect_uri_scheme",
         }
     }
@@ -94,6 +100,10 @@ impl RedirectUri {
         let authority = behind_scheme.strip_prefix("//").map(|rest| rest.split(['/', '?']).next().unwrap_or(rest));
         if !url.username().is_empty() || url.password().is_some() || authority.is_some_and(|part| part.contains('@')) {
             return Err(RedirectUriError::UserInfo);
+        }
+        // In the answer each of them stands once (RFC 6749 §4.1.2, RFC 9207 §2).
+        if url.query_pairs().any(|(name, _)| ANSWERED.contains(&&*name)) {
+            return Err(RedirectUriError::Parameter);
         }
         let loopback = LOOPBACK.iter().any(|base| follows(text, base).is_some());
         let localhost = kind == AppKind::Public && follows(text, LOCALHOST).is_some();

@@ -151,5 +151,14 @@ pub fn check_once(form: &Form) -> Result<(), TokenError> {
     }
 }
 
+/// The token that a revocation or introspection is about.
+///
+/// # Errors
+/// `invalid_request`.
+pub fn presented_token(form: &Form) -> Result<Field<'_>, TokenError> {
+    check_once(form)?;
+    form.one("token").ok().flatten().ok_or(TokenError::request("token_missing"))
+}
+
 #[cfg(test)]
 mod tests;

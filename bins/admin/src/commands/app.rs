@@ -1,11 +1,12 @@
 //! OAuth apps. Those that exist are named by their id or their client id; a secret is never an argument.
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use statuspulse_app::{
     AppError,
     caller::Access,
     oauth::{
-        apps::{self, ChangeApp, CreateApp},
+        apps::{self, AppView, ChangeApp, CreateApp},
         failures, secrets,
     },
     organizations,
@@ -25,7 +26,10 @@ use crate::{
 /// What people want to see first of an app.
 const FIRST: [&str; 8] = ["id", "client_id", "name", "organization", "kind", "status", "scopes", "redirect_uris"];
 const COLUMNS: [&str; 6] = ["id", "client_id", "name", "kind", "status", "last_used_at"];
+const SECRET_COLUMNS: [&str; 6] = ["id", "label", "last4", "created_at", "expires_at", "last_used_at"];
 const FAILURE_COLUMNS: [&str; 5] = ["occurred_at", "action", "reason", "ip", "request_id"];
+
+const SHOWN_ONCE: &str = "The client secret is shown this once.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AppCommand {
@@ -172,6 +176,28 @@ pub(crate) struct ListArgs {
     cursor: Option<String>,
 }
 
+/// An app, in the same form from every command that is about one.
+#[derive(serde::Serialize)]
+struct Shown {
+    app: AppJson,
+    client_id: String,
+}
+
+/// An app with its new secret.
+#[derive(serde::Serialize)]
+struct Added {
+    #[serde(flatten)]
+    shown: Shown,
+    #[serde(flatten)]
+    added: AddedSecretJson,
+}
+
+impl Shown {
+    fn new(context: &Context, view: &AppView) -> Self {
+        Self { app: AppJson::new(&context.app, view, None), client_id: view.app.client_id.to_string() }
+    }
+}
+
 impl AppCommand {
     pub(crate) fn prepare(&self) -> Result<(), CliError> {
         match self {
@@ -189,7 +215,7 @@ impl AppCommand {
             Self::Show(app) => {
                 let (id, access) = app.find(context).await?;
                 let view = apps::show(&context.app, &access, id).await?;
-                context.output.answer(&AppJson::new(&context.app, &view, None), |app| details(app, &FIRST))
+                context.output.answer(&Shown::new(context, &view), |shown| app_text(&shown["app"]))
             }
             Self::Suspend(app) => set_status(context, &app, AppStatus::Suspended).await,
             Self::Resume(app) => set_status(context, &app, AppStatus::Active).await,
@@ -198,8 +224,13 @@ impl AppCommand {
             Self::Failures { app, limit, cursor } => {
                 let (id, access) = app.find(context).await?;
                 let page = failures::list(&context.app, &access, id, limit, cursor.as_deref()).await?;
+                let next = page.next_cursor.clone();
                 let answer = FailurePageJson::from(page);
-                context.output.answer(&answer, |page| table(&page["items"], &FAILURE_COLUMNS))
+                context.output.answer(&answer, |page| table(&page["items"], &FAILURE_COLUMNS))?;
+                if let Some(cursor) = next {
+                    context.output.note(&format!("more: --cursor {cursor}"));
+                }
+                Ok(())
             }
         }
     }
@@ -212,14 +243,22 @@ impl SecretCommand {
                 let (id, access) = app.find(context).await?;
                 let caller = &context.caller;
                 let added = secrets::add(&context.app, caller, &access, id, overlap, label.as_deref()).await?;
-                let answer = AddedSecretJson::new(added);
-                let answer = answer.ok_or_else(|| AppError::internal("a new secret is gone at once"))?;
-                context.output.answer(&answer, |added| details(added, &["client_secret", "secret"]))
+                let shown = Shown::new(context, &added.view);
+                let added = AddedSecretJson::new(added);
+                let added = added.ok_or_else(|| AppError::internal("a new secret is gone at once"))?;
+                let answer = Added { shown, added };
+                context.output.answer(&answer, |added| {
+                    let secret =
+                        serde_json::json!({"client_secret": added["client_secret"], "secret": added["secret"]});
+                    details(&secret, &["client_secret", "secret"])
+                })?;
+                context.output.note(SHOWN_ONCE);
+                Ok(())
             }
             Self::Revoke { app, secret } => {
                 let (id, access) = app.find(context).await?;
                 let view = secrets::revoke(&context.app, &context.caller, &access, id, secret).await?;
-                context.output.answer(&AppJson::new(&context.app, &view, None), |app| details(app, &FIRST))
+                context.output.answer(&Shown::new(context, &view), |shown| app_text(&shown["app"]))
             }
         }
     }
@@ -244,15 +283,38 @@ async fn create(context: &Context, args: CreateArgs) -> Result<(), CliError> {
         secret_label: args.label,
     };
     let registered = apps::create(&context.app, &context.caller, &access, wanted, None).await?;
+    let has_secret = registered.secret.is_some();
     let answer = RegisteredJson::new(&context.app, registered, None);
     context.output.answer(&answer, |registered| {
-        let mut text = details(&registered["app"], &FIRST);
+        let mut text = app_text(&registered["app"]);
         if let Some(secret) = registered["client_secret"].as_str() {
             text.push_str("\n\nclient_secret  ");
             text.push_str(secret);
         }
         text
-    })
+    })?;
+    if has_secret {
+        context.output.note(SHOWN_ONCE);
+    }
+    Ok(())
+}
+
+/// An app for people: its fields, then its secrets.
+fn app_text(app: &Value) -> String {
+    let mut fields = app.as_object().cloned().unwrap_or_default();
+    let secrets = fields.remove("secrets").unwrap_or_default();
+    // An app without audiences of its own stands for the public URL, which only the server knows.
+    if let Some(audiences) = fields.get_mut("audiences")
+        && audiences.as_array().is_some_and(Vec::is_empty)
+    {
+        *audiences = Value::from("the public URL");
+    }
+    let text = details(&Value::from(fields), &FIRST);
+    if secrets.as_array().is_some_and(|secrets| !secrets.is_empty()) {
+        format!("{text}\n\nSecrets:\n{}", table(&secrets, &SECRET_COLUMNS))
+    } else {
+        text
+    }
 }
 
 async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {
@@ -274,7 +336,7 @@ async fn set_status(context: &Context, app: &Named, status: AppStatus) -> Result
     let (id, access) = app.find(context).await?;
     let change = ChangeApp { status: Some(status.as_str().to_owned()), ..ChangeApp::default() };
     let view = apps::change(&context.app, &context.caller, &access, id, &change, None).await?;
-    context.output.answer(&AppJson::new(&context.app, &view, None), |app| details(app, &FIRST))
+    context.output.answer(&Shown::new(context, &view), |shown| app_text(&shown["app"]))
 }
 
 #[derive(serde::Serialize)]

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::Value;
 use statuspulse_app::{
     AppError,
     oauth::grants::{self, Target},
@@ -17,7 +18,7 @@ use crate::{
     prompt,
 };
 
-const COLUMNS: [&str; 6] = ["id", "app", "user", "organization", "scopes", "last_used_at"];
+const COLUMNS: [&str; 6] = ["id", "app", "user", "scopes", "created_at", "last_used_at"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantCommand {
@@ -107,11 +108,27 @@ async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {
         filter.user = Some(id);
     }
     let page = grants::of_organization(&context.app, &access, filter, args.limit, args.cursor.as_deref()).await?;
-    context.output.answer(&GrantPageJson::new(&context.app, &page), |page| table(&page["items"], &COLUMNS))?;
+    context.output.answer(&GrantPageJson::new(&context.app, &page), |page| table(&rows(&page["items"]), &COLUMNS))?;
     if let Some(cursor) = &page.next_cursor {
         context.output.note(&format!("more: --cursor {cursor}"));
     }
     Ok(())
+}
+
+/// Grants with app and person by the names that people know.
+fn rows(items: &Value) -> Value {
+    let row = |grant: &Value| {
+        let user = match grant.get("user") {
+            None => Value::from("(the app itself)"),
+            Some(user) if user["email"].is_null() => user["id"].clone(),
+            Some(user) => user["email"].clone(),
+        };
+        let mut row = grant.as_object().cloned().unwrap_or_default();
+        row.insert("app".to_owned(), grant.pointer("/app/name").cloned().unwrap_or_default());
+        row.insert("user".to_owned(), user);
+        Value::from(row)
+    };
+    items.as_array().into_iter().flatten().map(row).collect()
 }
 
 impl RevokeArgs {
@@ -119,7 +136,7 @@ impl RevokeArgs {
         Ok(match (&self.app, &self.user, self.id) {
             (Some(app), ..) => grants::target_app(&context.app, app).await?,
             (None, Some(user), _) => grants::target_user(&context.app, user).await?,
-            (None, None, Some(id)) => Target::Grant(id),
+            (None, None, Some(id)) => grants::target_grant(&context.app, id).await?,
             (None, None, None) => return Err(AppError::internal("no grants are named").into()),
         })
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Admin, NOBODY, text};
+use crate::support::{Admin, NOBODY, run, text};
 
 const CREATE: &str = "app create --org acme --name Bot --redirect-uri https://app.example/cb --scope monitoring:read";
 const GRANT: &str = "INSERT INTO oauth_grants (id, organization_id, app_id, scopes, resources, status, created_at)
@@ -69,7 +69,7 @@ async fn an_unknown_app_is_not_found() {
 async fn an_app_is_suspended_and_resumed() {
     let (admin, made) = with_app().await;
     let id = text(&made["client_id"]);
-    let states = ["suspend", "resume"].map(|verb| admin.json(&format!("app {verb} {id}"))["status"].clone());
+    let states = ["suspend", "resume"].map(|verb| admin.json(&format!("app {verb} {id}"))["app"]["status"].clone());
     assert_eq!(states, [json!("suspended"), json!("active")]);
 }
 
@@ -145,4 +145,171 @@ async fn a_leaked_key_is_ended_from_standard_input() {
     let ran = admin.run_with_input("--json leak revoke --token-stdin", &format!("{}\n", text(&made["token"])));
     let reason = admin.value("SELECT revoke_reason FROM keys").await;
     assert_eq!((ran.stdout.trim(), reason.as_str()), (r#"{"revoked":1}"#, "leaked"), "{}", ran.stderr);
+}
+
+/// Runs with everything logged.
+fn traced(admin: &Admin, arguments: &str) -> crate::support::Ran {
+    let mut command = admin.command(arguments);
+    command.env("STATUSPULSE_LOG", "trace");
+    run(command, "")
+}
+
+/// Whether a text holds any run of characters of a secret that is longer than what is shown of it.
+fn holds_part_of(secret: &str, text: &str) -> bool {
+    let characters: Vec<char> = secret.trim_start_matches("sp_cs_").chars().collect();
+    characters.windows(8).any(|part| text.contains(&part.iter().collect::<String>()))
+}
+
+/// spec: oauth N3
+#[tokio::test]
+async fn a_new_client_secret_is_in_no_log() {
+    let admin = Admin::with_org().await;
+    let ran = traced(&admin, &format!("--json {CREATE}"));
+    let secret = text(&ran.json()["client_secret"]);
+    assert_eq!((ran.stderr.is_empty(), holds_part_of(&secret, &ran.stderr)), (false, false));
+}
+
+/// spec: oauth N3
+#[tokio::test]
+async fn a_new_client_secret_for_people_is_on_standard_output_only() {
+    let admin = Admin::with_org().await;
+    let ran = traced(&admin, CREATE);
+    let secret = ran.stdout.lines().find_map(|line| line.strip_prefix("client_secret  ")).unwrap();
+    assert_eq!((secret.len(), holds_part_of(secret, &ran.stderr)), (55, false));
+}
+
+/// spec: oauth N3
+#[tokio::test]
+async fn an_added_secret_is_in_its_own_answer_and_no_later_one() {
+    let (admin, made) = with_app().await;
+    let id = text(&made["client_id"]);
+    let ran = traced(&admin, &format!("--json app secret add {id}"));
+    let secret = text(&ran.json()["client_secret"]);
+    let later =
+        ran.stderr + &admin.run(&format!("app show {id}")).stdout + &admin.run("--json app list --org acme").stdout;
+    assert!(!holds_part_of(&secret, &later));
+}
+
+/// spec: oauth N3
+#[tokio::test]
+async fn a_secret_is_shown_by_its_last_four_characters() {
+    let (admin, made) = with_app().await;
+    let secret = text(&made["client_secret"]);
+    let shown = admin.json(&format!("app show {}", text(&made["client_id"])));
+    assert_eq!(shown["app"]["secrets"][0]["last4"], json!(secret[secret.len() - 4..]));
+}
+
+#[tokio::test]
+async fn the_end_of_an_earlier_secret_is_the_overlap_away() {
+    let (admin, made) = with_app().await;
+    admin.json(&format!("app secret add {} --overlap 1h", text(&made["client_id"])));
+    let seconds = "SELECT extract(epoch FROM old.expires_at - new.created_at)::int::text
+        FROM oauth_app_secrets old, oauth_app_secrets new WHERE old.expires_at IS NOT NULL AND new.expires_at IS NULL";
+    assert_eq!(admin.value(seconds).await, "3600");
+}
+
+#[tokio::test]
+async fn an_overlap_beyond_ninety_days_ends_with_4() {
+    let (admin, made) = with_app().await;
+    let ran = admin.run(&format!("app secret add {} --overlap 91d", text(&made["client_id"])));
+    assert_eq!(ran.refusal("\n  overlap_seconds: "), (4, true));
+}
+
+#[tokio::test]
+async fn a_public_app_gets_no_secret_later_either() {
+    let admin = Admin::with_org().await;
+    let made = admin.json(&format!("{CREATE} --public"));
+    let ran = admin.run(&format!("app secret add {}", text(&made["client_id"])));
+    assert_eq!(ran.refusal("error[app_is_public]: "), (4, true));
+}
+
+#[tokio::test]
+async fn a_client_secret_in_place_of_an_app_is_not_repeated() {
+    let secret = format!("sp_cs_{}", "Ab3-".repeat(12));
+    let ran = Admin::with_org().await.run(&format!("app show {secret}"));
+    assert_eq!((ran.code, holds_part_of(&secret, &ran.stderr)), (3, false), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_client_secret_in_place_of_its_id_is_not_repeated() {
+    let secret = format!("sp_cs_{}", "Ab3-".repeat(12));
+    let ran = Admin::new().await.run(&format!("app secret revoke {NOBODY} {secret}"));
+    assert_eq!((ran.code, holds_part_of(&secret, &ran.stderr)), (2, false), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn every_wrong_redirect_uri_has_its_line() {
+    let create =
+        "app create --org acme --name Bot --scope monitoring:read --redirect-uri http://a.example/ https://b/#x";
+    let ran = Admin::with_org().await.run(create);
+    let lines = ["\n  redirect_uris[0]: ", "\n  redirect_uris[1]: "];
+    assert_eq!((ran.code, lines.map(|line| ran.stderr.contains(line))), (4, [true; 2]), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn an_app_is_what_was_asked_for() {
+    let options = "--default-scope monitoring:read --format jwt --retry-seconds 30 --allow-cidr 203.0.113.0/24 \
+        --any-port-on-localhost --label first";
+    let made = Admin::with_org().await.json(&format!("{CREATE} {options}"));
+    let fields =
+        ["default_scopes", "access_token_format", "refresh_retry_seconds", "allowed_cidrs", "any_port_on_localhost"];
+    let shown = json!([fields.map(|field| &made["app"][field]), made["app"]["secrets"][0]["label"]]);
+    assert_eq!(shown, json!([[["monitoring:read"], "jwt", 30, ["203.0.113.0/24"], true], "first"]));
+}
+
+#[tokio::test]
+async fn a_list_of_apps_is_narrowed_by_its_filters() {
+    let (admin, _) = with_app().await;
+    let wanted = text(&admin.json(&format!("{CREATE} --public"))["client_id"]);
+    admin.json(&format!("app suspend {wanted}"));
+    let list = admin.json("app list --org acme --kind public --status suspended --q BOT");
+    assert_eq!((list["items"].as_array().unwrap().len(), &list["items"][0]["client_id"]), (1, &json!(wanted)));
+}
+
+#[tokio::test]
+async fn a_list_of_apps_goes_on_at_its_cursor() {
+    let (admin, first) = with_app().await;
+    admin.json(CREATE);
+    let page = admin.json("app list --org acme --limit 1");
+    let next = admin.json(&format!("app list --org acme --limit 1 --cursor {}", text(&page["next_cursor"])));
+    assert_eq!(next["items"][0]["client_id"], first["client_id"]);
+}
+
+#[tokio::test]
+async fn anything_but_a_yes_keeps_the_app() {
+    let (admin, made) = with_app().await;
+    let ran = admin.run_at_terminal(&format!("app delete {}", text(&made["client_id"])), "y\n");
+    let left = admin.json("app list --org acme")["items"].as_array().unwrap().len();
+    assert_eq!((ran.code, left, ran.stderr.contains("Delete the app `Bot`")), (1, 1, true), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_yes_at_the_terminal_deletes_the_app() {
+    let (admin, made) = with_app().await;
+    let ran = admin.run_at_terminal(&format!("app delete {}", text(&made["client_id"])), "yes\n");
+    assert_eq!((ran.code, admin.json("app list --org acme")["items"].clone()), (0, json!([])));
+}
+
+#[tokio::test]
+async fn the_reason_of_a_failure_is_told_without_what_was_presented() {
+    let (admin, made) = with_app().await;
+    let failed = format!(
+        "INSERT INTO audit_events (id, stream, sequence, occurred_at, recorded_at, class, action, outcome, reason,
+             organization_id, actor_kind, status, ip, request_id, detail)
+         SELECT gen_random_uuid(), gen_random_uuid(), 1, now(), now(), 2, 'oauth.token', 'denied', 'verifier_mismatch',
+             organization_id, 'unknown', 400, '203.0.113.7', '{NOBODY}', jsonb_build_object('app_id', id)
+         FROM oauth_apps"
+    );
+    admin.execute(&failed).await;
+    let failure = admin.json(&format!("app failures {}", text(&made["client_id"])))["items"][0].take();
+    let shown = ["action", "reason", "status", "ip", "request_id"].map(|field| failure[field].clone());
+    assert_eq!(json!(shown), json!(["oauth.token", "verifier_mismatch", 400, "203.0.113.7", NOBODY]));
+}
+
+#[tokio::test]
+async fn people_read_the_secrets_below_the_app() {
+    let (admin, made) = with_app().await;
+    let ran = admin.run(&format!("app show {}", text(&made["client_id"])));
+    let (_, secrets) = ran.stdout.split_once("\n\nSecrets:\n").unwrap();
+    assert!(secrets.contains(&text(&made["app"]["secrets"][0]["id"])), "{}", ran.stdout);
 }

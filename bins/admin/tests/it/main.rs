@@ -4,6 +4,7 @@
 mod apps;
 mod bulk;
 mod configuration;
+mod grants;
 mod keys;
 mod organizations;
 mod peppers;

@@ -5,16 +5,18 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+            ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION,
+            ORIGIN, PRAGMA, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
         },
     },
+    web::Data,
 };
 use serde::Serialize;
 use statuspulse_app::{AppError, oauth::Refusal};
 use statuspulse_oauth::TokenErrorCode;
 
 use super::error::{ApiError, request_id};
-use crate::pages::ErrorPage;
+use crate::{pages::ErrorPage, state::State};
 
 /// The endpoints whose errors are those of RFC 6749 §5.2.
 const ENDPOINTS: [&str; 4] = ["/oauth/token", "/oauth/refresh", "/oauth/revoke", "/oauth/introspect"];
@@ -27,6 +29,23 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; fram
 struct ErrorJson {
     error: &'static str,
     error_description: &'static str,
+}
+
+/// Lets the pages of a public app read an answer, and nobody else's; never with a browser's own credentials. Introspection
+/// is no business of browsers.
+pub(crate) fn with_cors(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
+    let Some(state) = request.app_data::<Data<State>>().filter(|_| request.path() != "/oauth/introspect") else {
+        return answer;
+    };
+    let headers = answer.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = request.headers().get(ORIGIN)
+        && let Ok(text) = origin.to_str()
+        && state.app.replica.oauth.is_origin_of_public_app(text)
+    {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+    answer
 }
 
 /// An error of RFC 6749 §5.2. Equal errors are equal bytes: what tells requests apart is a header alone.
@@ -75,20 +94,23 @@ fn failure(request: &HttpRequest, failed: &AppError) -> HttpResponse {
     answer
 }
 
+/// The status that a refusal has at the endpoints of OAuth, where there are fewer of them (oauth §4.3).
+pub(crate) fn status_of(refused: &ApiError) -> u16 {
+    match refused.status() {
+        status @ (405 | 408 | 413 | 429 | 500..) => status,
+        _ => 400,
+    }
+}
+
 /// The form that a refusal has at the endpoints of OAuth and at its pages; none at all others.
 pub(super) fn refusal(request: &HttpRequest, refused: &ApiError) -> Option<HttpResponse> {
     let path = request.path();
     if ENDPOINTS.contains(&path) {
-        return Some(match refused {
+        let answer = match refused {
             ApiError::App(failed) if failed.status() >= 500 => failure(request, failed),
-            other => error(
-                match other.status() {
-                    status @ (405 | 408 | 413 | 429) => status,
-                    _ => 400,
-                },
-                TokenErrorCode::InvalidRequest,
-            ),
-        });
+            other => error(status_of(other), TokenErrorCode::InvalidRequest),
+        };
+        return Some(with_cors(request, answer));
     }
     if !PAGES.contains(&path) {
         return None;
@@ -112,7 +134,8 @@ pub(super) fn refusal(request: &HttpRequest, refused: &ApiError) -> Option<HttpR
 /// An error page: no form, nowhere to go, nothing of what was sent.
 pub(crate) fn page(request: &HttpRequest, status: u16, title: &str, detail: &str) -> HttpResponse {
     let id = request_id(request).map(|id| id.to_string()).unwrap_or_default();
-    html(status, ErrorPage { title, detail, request_id: &id }.render(), None)
+    let base = request.app_data::<Data<State>>().map_or("", |state| &state.base);
+    html(status, ErrorPage { base, title, detail, request_id: &id }.render(), None)
 }
 
 /// A page. `form_action` is where its form may lead besides ourselves: Chromium holds the redirect behind a form to it.

@@ -5,7 +5,7 @@ use actix_web::{
     cookie::{Cookie, SameSite, time::OffsetDateTime},
     http::{
         Method,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER},
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -52,14 +52,25 @@ pub(crate) async fn ask(context: Context) -> Answer {
     let step = authorize::begin(context.app(), &context.circumstances(), asked).await?;
     Ok(match step {
         Step::Page(reason) => refused_page(&context, reason),
-        Step::SignIn { handle } => wire::see_other(&format!("/login?request={handle}")),
+        Step::SignIn { handle } => to_own(&context, &format!("/login?request={handle}")),
         Step::Redirect(location) => wire::see_other(&location),
+        Step::TooMany => {
+            let detail = "Many sign-ins were begun from your network and not finished. Wait a minute and try again.";
+            let mut answer = wire::page(&context.request, 429, "Too many requests", detail);
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            answer
+        }
         Step::Nothing => HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).finish(),
         Step::Consent(view) => match &session {
             Some((session, cookie)) => consent(&context, &view, &session.user.email, cookie),
             None => return Err(AppError::internal("a consent page for nobody").into()),
         },
     })
+}
+
+/// A redirect to an address of ours, under the path at which browsers see us.
+fn to_own(context: &Context, path: &str) -> HttpResponse {
+    wire::see_other(&format!("{}{path}", context.state.base))
 }
 
 fn refused_page(context: &Context, reason: PageReason) -> HttpResponse {
@@ -85,6 +96,7 @@ fn consent(context: &Context, view: &ConsentView, email: &str, cookie: &str) -> 
         .map(|line| ScopeLine { name: &line.name, description: &line.description, grantable: line.grantable })
         .collect();
     let page = ConsentPage {
+        base: &context.state.base,
         app_name: &view.app.name,
         publisher: &view.publisher,
         user_email: email,
@@ -164,13 +176,15 @@ fn judge_form(context: &Context, cookie: &str, presented: &str) -> Result<(), &'
 pub(crate) async fn login(context: Context) -> Answer {
     let handle = handle_of(&context);
     if let Some((session, cookie)) = context.present_session().await? {
-        if let Some(handle) = &handle
+        if context.request.method() != Method::HEAD
+            && let Some(handle) = &handle
             && let Some(query) = authorize::resume(context.app(), handle).await?
         {
-            return Ok(wire::see_other(&format!("/oauth/authorize?{query}")));
+            return Ok(to_own(&context, &format!("/oauth/authorize?{query}")));
         }
         let csrf = context.app().secrets.csrf_token(&cookie);
-        return Ok(wire::html(200, SignedInPage { email: &session.user.email, csrf: &csrf }.render(), None));
+        let page = SignedInPage { base: &context.state.base, email: &session.user.email, csrf: &csrf };
+        return Ok(wire::html(200, page.render(), None));
     }
     login_page(&context, handle.as_deref(), "", None, 200).await
 }
@@ -198,13 +212,16 @@ async fn login_page(
         None => URL_SAFE_NO_PAD.encode(app.env.random::<32>()?),
     };
     let page = LoginPage {
-        app: waiting.as_ref().map(|(name, publisher)| AppLine { name, publisher }),
+        base: &context.state.base,
+        app: waiting.as_ref().map(|waiting| AppLine { name: &waiting.name, publisher: &waiting.publisher }),
         handle: handle.filter(|_| waiting.is_some()),
         csrf: &app.secrets.csrf_token(&form_secret(&value)),
         email,
         problem,
     };
-    let mut answer = wire::html(status, page.render(), None);
+    // Chromium holds every redirect behind the form to the policy, and this one may end at the app.
+    let leads_to = waiting.as_ref().and_then(|waiting| form_action(waiting.redirect_uri.as_deref()?));
+    let mut answer = wire::html(status, page.render(), leads_to.as_deref());
     if known.is_none() {
         let cookie = Cookie::build(login_cookie_name(context), value)
             .path("/")
@@ -266,7 +283,7 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
         None => None,
     };
     let mut answer =
-        wire::see_other(&query.map_or_else(|| "/login".to_owned(), |query| format!("/oauth/authorize?{query}")));
+        to_own(&context, &query.map_or_else(|| "/login".to_owned(), |query| format!("/oauth/authorize?{query}")));
     let mut cookie = session_cookie(&context, signed_in.cookie);
     cookie.set_expires(OffsetDateTime::from_unix_timestamp(signed_in.expires_at.timestamp()).ok());
     let mut used = Cookie::build(login_cookie_name(&context), "").path("/").secure(context.state.is_secure()).finish();
@@ -280,7 +297,7 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
 /// Signs out.
 pub(crate) async fn sign_out(context: Context) -> Answer {
     let form = context.form().await?;
-    let Some((session, cookie)) = context.present_session().await? else { return Ok(wire::see_other("/login")) };
+    let Some((session, cookie)) = context.present_session().await? else { return Ok(to_own(&context, "/login")) };
     let presented = field(&form, "csrf_token").unwrap_or_default();
     if judge_form(&context, &cookie, presented).is_err() {
         return Ok(expired_page(&context));
@@ -290,7 +307,7 @@ pub(crate) async fn sign_out(context: Context) -> Answer {
     sessions::sign_out(context.app(), &caller, &session).await?;
     let mut removed = session_cookie(&context, String::new());
     removed.make_removal();
-    let mut answer = wire::see_other("/login");
+    let mut answer = to_own(&context, "/login");
     answer.add_cookie(&removed).map_err(AppError::internal)?;
     Ok(answer)
 }

@@ -4,7 +4,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CACHE_CONTROL, HeaderValue, ORIGIN, PRAGMA, VARY,
+        ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CACHE_CONTROL, HeaderValue, PRAGMA,
     },
 };
 use serde::Serialize;
@@ -24,6 +24,7 @@ use statuspulse_oauth::{
     metadata::{ResourceMetadata, ServerMetadata},
     token_request::Endpoint,
 };
+use statuspulse_policy::Code;
 use utoipa::ToSchema;
 
 use super::Answer;
@@ -94,7 +95,7 @@ async fn exchange(context: Context, endpoint: Endpoint) -> Answer {
         Ok(issued) => tokens_answer(&issued),
         Err(refusal) => wire::refused(&context.request, refusal),
     };
-    Ok(with_cors(&context, answer))
+    Ok(wire::with_cors(&context.request, answer))
 }
 
 fn tokens_answer(issued: &IssuedTokens) -> HttpResponse {
@@ -123,7 +124,7 @@ pub(crate) async fn revoke(context: Context) -> Answer {
             .json(json!({})),
         Err(refusal) => wire::refused(&context.request, refusal),
     };
-    Ok(with_cors(&context, answer))
+    Ok(wire::with_cors(&context.request, answer))
 }
 
 /// Ask about a token: an app with its secret, or a key with `credentials:verify`.
@@ -145,7 +146,12 @@ pub(crate) async fn introspect(context: Context) -> Answer {
             caller.principal = crate::http::context::principal_of(found);
             Asking::Key { id: found.key.key.id, organization: found.organization.id }
         }
-        // The judgement of the key has its event.
+        // The judgement of the key has its event. An outage is no wrong credential, and a key outside of its networks is who
+        // it says and told nothing.
+        Some(Err(ApiError::Judged { code: Code::Unavailable, .. })) => {
+            return Ok(wire::error(503, TokenErrorCode::TemporarilyUnavailable));
+        }
+        Some(Err(ApiError::Judged { code: Code::IpNotAllowed, .. })) => return Ok(described(&context.state, None)),
         Some(Err(_)) => return Ok(wire::error(401, TokenErrorCode::InvalidClient)),
     };
     let circumstances = statuspulse_app::oauth::Circumstances { caller: &caller, ..context.circumstances() };
@@ -180,7 +186,8 @@ async fn form(context: &Context, action: Action) -> Result<Form, ApiError> {
     match context.form().await {
         Ok(form) => Ok(form),
         Err(error) => {
-            note_unreadable(context.app(), &context.caller, action, error.code(), error.status()).await?;
+            let (lines, status) = (authorization(&context.request), wire::status_of(&error));
+            note_unreadable(context.app(), &context.caller, action, &lines, error.code(), status).await?;
             Err(error)
         }
     }
@@ -193,7 +200,7 @@ fn authorization(request: &HttpRequest) -> Vec<&[u8]> {
 
 /// The answer to a browser that asks whether it may call.
 pub(crate) async fn preflight(context: Context) -> Answer {
-    let mut answer = with_cors(&context, HttpResponse::NoContent().finish());
+    let mut answer = wire::with_cors(&context.request, HttpResponse::NoContent().finish());
     if answer.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         let headers = answer.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
@@ -203,17 +210,14 @@ pub(crate) async fn preflight(context: Context) -> Answer {
     Ok(answer)
 }
 
-/// Lets the pages of a public app read the answer, and nobody else's; never with a browser's own credentials.
-fn with_cors(context: &Context, mut answer: HttpResponse) -> HttpResponse {
-    let headers = answer.headers_mut();
-    headers.insert(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = context.request.headers().get(ORIGIN)
-        && let Ok(text) = origin.to_str()
-        && context.app().replica.oauth.is_origin_of_public_app(text)
-    {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    }
-    answer
+/// The answer to a browser that asks whether it may read a document: everybody may.
+pub(crate) async fn open_preflight(_context: Context) -> Answer {
+    Ok(HttpResponse::NoContent()
+        .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"))
+        .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "*"))
+        .insert_header((ACCESS_CONTROL_MAX_AGE, "600"))
+        .finish())
 }
 
 fn scope_names(context: &Context) -> Vec<String> {

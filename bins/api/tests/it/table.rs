@@ -62,8 +62,11 @@ const BESIDE: &[(&str, &str)] = &[
     ("POST", "/oauth/introspect"),
     ("GET", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/oauth-authorization-server/{path:.+}"),
+    ("OPTIONS", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/oauth-protected-resource"),
+    ("OPTIONS", "/.well-known/oauth-protected-resource"),
     ("GET", "/.well-known/jwks.json"),
+    ("OPTIONS", "/.well-known/jwks.json"),
     ("POST", "/login"),
     ("POST", "/logout"),
     ("GET", "/static/pages.css"),
@@ -72,6 +75,7 @@ const BESIDE: &[(&str, &str)] = &[
 /// What no program calls: what browsers ask for by themselves, and what a page of ours sends or shows. By prefix.
 const UNDESCRIBED: &[(&str, &str)] = &[
     ("OPTIONS", "/oauth/"),
+    ("OPTIONS", "/.well-known/"),
     ("POST", "/oauth/authorize"),
     ("GET", "/.well-known/oauth-authorization-server/"),
     ("GET", "/login"),

@@ -8,7 +8,15 @@ mod client;
 #[path = "../support/api.rs"]
 mod support;
 
+mod app_roles;
+mod apps;
 mod consent;
+mod failures;
 mod flow;
+mod forgery;
+mod help;
+mod matching;
+mod meanwhile;
 mod redirected;
 mod refused;
+mod sign_in;

@@ -96,7 +96,7 @@ async fn no_table_holds_a_secret_in_any_form() {
         let forms = [
             body[..16].to_owned(),
             STANDARD.encode(&secret[..24]),
-            hex(secret[..16].as_bytes()),
+            hex(&secret.as_bytes()[..16]),
             hex(&raw[..16]),
             percent(&secret[..16]),
         ];

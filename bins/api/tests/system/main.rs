@@ -5,6 +5,8 @@ mod configuration;
 mod first_run;
 mod http;
 mod nginx;
+mod oauth;
+mod oauth_secrets;
 
 mod outage;
 mod private;

@@ -1,6 +1,5 @@
 //! Apps: registration, change, suspension, deletion.
 
-
 use serde_json::json;
 use statuspulse_audit::{Action, Class};
 use statuspulse_keys::Creator;
@@ -540,7 +539,8 @@ fn apply(app: &App, before: &OauthApp, input: &ChangeApp, public_url: Option<&st
             .ok_or_else(|| AppError::field("status", "unknown_status", "a status is `active` or `suspended`"));
         after.status = errors.keep(status)?.unwrap_or(before.status);
     }
-    if after.status == AppStatus::Suspended && before.status == AppStatus::Active {
+    // At the end of a suspension too: an exchange that was under way when it began may have issued something since.
+    if after.status != before.status {
         after.tokens_valid_from = valid_from_now_on(app, before);
     }
     errors.keep(check_whole(&after, &catalog))?;

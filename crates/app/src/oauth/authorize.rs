@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Duration;
-use statuspulse_audit::{Action, Actor, Event};
+use statuspulse_audit::Action;
 use statuspulse_oauth::{
     App as OauthApp, AuthorizeErrorCode, Grant, GrantStatus, OpaqueToken, TokenKind,
     authorize::{
@@ -32,8 +32,7 @@ use crate::{
     error::AppError,
 };
 
-/// What a request leads to.
-#[derive(Debug)]
+/// What a request leads to. Without `Debug`: it holds a code or a handle.
 pub enum Step {
     /// A page of ours that says what is wrong; nobody is redirected.
     Page(PageReason),
@@ -46,12 +45,13 @@ pub enum Step {
     Consent(Box<ConsentView>),
     /// Back to the app, with a code or an error.
     Redirect(String),
+    /// Too many requests without a sign-in from one address.
+    TooMany,
     /// A request that may change nothing (`HEAD`) would have gone on.
     Nothing,
 }
 
-/// What the consent page shows.
-#[derive(Debug)]
+/// What the consent page shows. Without `Debug`: it holds a code or a handle.
 pub struct ConsentView {
     /// The app.
     pub app: OauthApp,
@@ -115,6 +115,10 @@ pub async fn begin(app: &Arc<App>, circumstances: &Circumstances<'_>, asked: Ask
     let Some(session) = asked.session else {
         if !asked.may_change {
             return Ok(Step::Nothing);
+        }
+        // What a stranger asks for is kept until the sign-in, so there must not be too much of it.
+        if !app.sign_ins.allow(circumstances.client.ip()) {
+            return Ok(Step::TooMany);
         }
         // Before somebody is signed in, nothing else is judged: a stranger must not be sent anywhere (RFC 9700 §4.11.2).
         let handle = wait(app, &mut conn, &oauth_app, None, asked.query, LOGIN_SECONDS).await?;
@@ -190,17 +194,8 @@ async fn page(app: &App, caller: &Caller, oauth_app: Option<&OauthApp>, reason: 
     if let PageReason::RedirectUriMismatch(mismatch) = reason {
         event = event.with("first_difference", mismatch.first_difference);
     }
-    note(app, caller, anonymous(event, caller)).await?;
+    note(app, caller, event).await?;
     Ok(Step::Page(reason))
-}
-
-/// Nobody has proven to be the app here: the actor is the person, or nobody.
-fn anonymous(mut event: Event, caller: &Caller) -> Event {
-    event.actor = match &caller.principal {
-        Principal::User { id, .. } => Actor::User(*id),
-        _ => Actor::Unknown,
-    };
-    event
 }
 
 fn error_of(
@@ -226,8 +221,7 @@ async fn redirect_error(
     error: AuthorizeError,
 ) -> Result<Step, AppError> {
     // The redirect itself is a 303; what is on record is that the request was refused.
-    let event = refused(event(app, caller, Action::OauthAuthorize, Some(oauth_app), None)?, error.reason, 400);
-    let mut event = anonymous(event, caller);
+    let mut event = refused(event(app, caller, Action::OauthAuthorize, Some(oauth_app), None)?, error.reason, 400);
     event.status = Some(303);
     note(app, caller, event).await?;
     Ok(Step::Redirect(location(circumstances, &error)))
@@ -364,8 +358,8 @@ async fn give_code(
     Ok(redirect_uri::with_parameters(&asked.redirect_uri, &parameters))
 }
 
-/// What was answered on the consent page.
-#[derive(Debug, Clone, Copy)]
+/// What was answered on the consent page. Without `Debug`: it holds a handle.
+#[derive(Clone, Copy)]
 pub struct Answer<'a> {
     /// The handle of the page.
     pub handle: &'a str,
@@ -377,8 +371,7 @@ pub struct Answer<'a> {
     pub ticked: &'a [&'a str],
 }
 
-/// What an answer leads to.
-#[derive(Debug)]
+/// What an answer leads to. Without `Debug`: it holds a code or a handle.
 pub enum Decided {
     /// Back to the app.
     Redirect(String),
@@ -449,7 +442,7 @@ pub async fn decide(
                 }
                 Err(error) => {
                     let event = event(app, caller, Action::OauthAuthorize, Some(&oauth_app), None)?;
-                    let mut event = anonymous(refused(event, error.reason, 400), caller);
+                    let mut event = refused(event, error.reason, 400);
                     event.status = Some(303);
                     note_in(app, caller, conn, event).await?;
                     Ok(Some(location(circumstances, &error)))
@@ -513,7 +506,7 @@ async fn invalid(
 ) -> Result<Decided, AppError> {
     let status = if reason == "handle_used" { 409 } else { 403 };
     let event = refused(event(app, caller, Action::OauthAuthorize, oauth_app, None)?, reason, status);
-    note(app, caller, anonymous(event, caller)).await?;
+    note(app, caller, event).await?;
     Ok(Decided::Invalid)
 }
 
@@ -523,14 +516,25 @@ async fn invalid(
 /// 503.
 pub async fn note_forgery(app: &App, caller: &Caller, reason: &'static str) -> Result<(), AppError> {
     let event = refused(event(app, caller, Action::OauthAuthorize, None, None)?, reason, 403);
-    note(app, caller, anonymous(event, caller)).await
+    note(app, caller, event).await
 }
 
 /// What a request that waits for its sign-in is about, for the sign-in page.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Name of the app.
+    pub name: String,
+    /// Name of its publisher.
+    pub publisher: String,
+    /// Where the sign-in may lead in the end.
+    pub redirect_uri: Option<String>,
+}
+
+/// The request of a handle, if it still waits.
 ///
 /// # Errors
 /// 503.
-pub async fn waiting_app(app: &App, handle: &str) -> Result<Option<(String, String)>, AppError> {
+pub async fn waiting_app(app: &App, handle: &str) -> Result<Option<Waiting>, AppError> {
     let mut conn = app.conn().await?;
     let waiting = requests::find(&mut conn, &app.secrets.handle_digests(handle)).await?;
     let now = app.env.now();
@@ -539,7 +543,11 @@ pub async fn waiting_app(app: &App, handle: &str) -> Result<Option<(String, Stri
     };
     let Some(found) = apps::find(&mut conn, None, waiting.app).await? else { return Ok(None) };
     let publisher = organizations::by_id(&mut conn, found.organization_id).await?;
-    Ok(Some((found.name, publisher.map(|organization| organization.name).unwrap_or_default())))
+    Ok(Some(Waiting {
+        redirect_uri: AuthorizeRequest::parse(waiting.parameters.as_bytes()).target(Some(&found)).ok(),
+        name: found.name,
+        publisher: publisher.map(|organization| organization.name).unwrap_or_default(),
+    }))
 }
 
 /// Takes a request that waited for its sign-in; answers its query. Once, and only before its end.

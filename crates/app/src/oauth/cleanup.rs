@@ -66,6 +66,7 @@ pub(crate) async fn run(app: Arc<App>) {
 /// When the database can't be reached.
 pub async fn pass(app: &App) -> Result<Option<u64>, AppError> {
     crate::signing::ensure(app).await?;
+    app.sign_ins.forget_idle();
     let mut taken = 0;
     for chore in Chore::ALL {
         loop {

@@ -1,9 +1,12 @@
 //! Who asks at the token endpoint and its siblings: the limit on failures, authentication, the app's addresses.
 
-use statuspulse_audit::Action;
+use std::sync::Arc;
+
+use statuspulse_audit::{Action, Actor, Event};
 use statuspulse_oauth::{
-    App as OauthApp, Form, TokenError, TokenErrorCode,
+    App as OauthApp, ClientId, Form, TokenError, TokenErrorCode,
     client_auth::{self, Claim},
+    token::CLIENT_ID_ENTROPY,
 };
 use statuspulse_policy::{AppSecretId, counter_key};
 use statuspulse_store::oauth::apps;
@@ -20,8 +23,43 @@ pub(crate) struct Client {
     pub(crate) secret: Option<AppSecretId>,
 }
 
-/// Authenticates the client of a request. A refusal has its event when this returns.
+impl Client {
+    /// Puts the app that has proven who it is, and its secret, into an event.
+    pub(crate) fn sign(&self, mut event: Event) -> Event {
+        if matches!(event.actor, Actor::Unknown) {
+            event.actor = Actor::App(self.app.id);
+        }
+        match self.secret {
+            Some(secret) => event.with("secret_id", secret.to_string()),
+            None => event,
+        }
+    }
+}
+
+/// Whether a pair of client id and address has failed too often.
+pub(crate) fn is_blocked(app: &App, circumstances: &Circumstances<'_>, claim: &Claim) -> bool {
+    app.client_failures.wait(&pair_of(app, circumstances, claim), app.env.monotonic()).is_some()
+}
+
+/// Authenticates the client of a request, and judges from where it asks. A refusal has its event when this returns.
 pub(crate) async fn authenticate(
+    app: &App,
+    circumstances: &Circumstances<'_>,
+    authorization: &[&[u8]],
+    form: &Form,
+    action: Action,
+) -> Result<Client, Refusal> {
+    let client = prove(app, circumstances, authorization, form, action).await?;
+    if may_ask_from_here(&client.app, circumstances) {
+        return Ok(client);
+    }
+    // Not a failed authentication, so it isn't counted as one; but the answer is the same.
+    let error = TokenError::new(TokenErrorCode::InvalidClient, "ip_not_allowed");
+    Err(refuse(app, circumstances, action, Some(&client.app), error).await)
+}
+
+/// Authenticates the client of a request, wherever it asks from.
+pub(crate) async fn prove(
     app: &App,
     circumstances: &Circumstances<'_>,
     authorization: &[&[u8]],
@@ -30,26 +68,23 @@ pub(crate) async fn authenticate(
 ) -> Result<Client, Refusal> {
     let claim = match client_auth::read(authorization, form) {
         Ok(claim) => claim,
-        Err(error) => return Err(refuse(app, circumstances, action, None, error).await),
+        Err(error) => {
+            let named = named(app, authorization, form);
+            return Err(refuse(app, circumstances, action, named.as_deref(), error).await);
+        }
     };
     let pair = pair_of(app, circumstances, &claim);
     if let Some(wait) = app.client_failures.wait(&pair, app.env.monotonic()) {
         return Err(too_many(app, circumstances, action, &claim, wait).await);
     }
     let now = app.env.now();
-    let found = match claim.parsed_client_id() {
-        Some(id) => apps::by_client_id(&mut *app.conn().await?, &id).await?,
-        None => None,
-    };
+    // What can't be an id is looked for like one: how long an answer takes must not tell who exists (oauth §4.4).
+    let id = claim.parsed_client_id().unwrap_or_else(|| ClientId::from_entropy(&[0; CLIENT_ID_ENTROPY]));
+    let found = apps::by_client_id(&mut *app.conn().await?, &id).await?;
     let error = match client_auth::authenticate(&claim, found.as_ref(), app.secrets.digest_keys(), now) {
         Ok(authenticated) => {
             let Some(found) = found else { return Err(AppError::internal("an app out of nothing").into()) };
-            if may_ask_from_here(&found, circumstances) {
-                return Ok(Client { app: found, secret: authenticated.secret });
-            }
-            // Not a failed authentication, so it isn't counted as one; but the answer is the same.
-            let error = TokenError::new(TokenErrorCode::InvalidClient, "ip_not_allowed");
-            return Err(refuse(app, circumstances, action, Some(&found), error).await);
+            return Ok(Client { app: found, secret: authenticated.secret });
         }
         Err(error) => error,
     };
@@ -63,6 +98,12 @@ pub(crate) async fn authenticate(
 pub(crate) fn may_ask_from_here(oauth_app: &OauthApp, circumstances: &Circumstances<'_>) -> bool {
     let Some(list) = &oauth_app.allowlist else { return true };
     circumstances.client.ip().is_some_and(|ip| list.contains(ip))
+}
+
+/// The app that a request names, unproven and from memory: a request that is refused before anybody is authenticated costs
+/// no query, and its owner still learns of it (oauth §2.9).
+pub(crate) fn named(app: &App, authorization: &[&[u8]], form: &Form) -> Option<Arc<OauthApp>> {
+    app.replica.oauth.app_by_client_id(&client_auth::named(authorization, form)?)
 }
 
 /// A refusal with its event.

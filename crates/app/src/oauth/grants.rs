@@ -118,13 +118,14 @@ pub async fn revoke_own(app: &App, caller: &Caller, user: UserId, id: GrantId) -
     let grant = grant.filter(|grant| grant.is_live(app.env.now())).ok_or(AppError::NotFound("grant"))?;
     let unseen = grants::of_person(&mut conn, user, grant.app_id, grant.organization_id).await?;
     let unseen = unseen.into_iter().filter(|held| held.status == statuspulse_oauth::GrantStatus::Pending);
-    let targets: Vec<GrantFilter> =
-        std::iter::once(id).chain(unseen.map(|held| held.id)).map(|id| Target::Grant(id).filter()).collect();
+    let mut ids: Vec<GrantId> = std::iter::once(id).chain(unseen.map(|held| held.id)).collect();
+    ids.sort_unstable();
     conn.transaction(async |conn| {
-        for filter in targets {
-            end_batch(app, caller, conn, filter, "revoked_by_user").await?;
+        let mut live = Vec::new();
+        for id in ids {
+            live.extend(grants::lock_live(conn, Target::Grant(id).filter(), app.env.now(), 1).await?);
         }
-        Ok::<_, AppError>(())
+        end(app, caller, conn, &live, "revoked_by_user").await
     })
     .await?;
     caller.mark_recorded();
@@ -149,9 +150,20 @@ pub async fn revoke_in(app: &App, caller: &Caller, access: &Access, target: Targ
             // The publisher may end everything of its app; everybody else what is for their own organization.
             if found.organization_id != organization {
                 filter.organization = Some(organization);
+                if grants::count(&mut conn, filter, app.env.now()).await? == 0 {
+                    return Err(AppError::NotFound("app"));
+                }
             }
         }
-        Target::User(_) => filter.organization = Some(organization),
+        Target::User(id) => {
+            filter.organization = Some(organization);
+            // Who has nothing to do with the organization isn't there for it.
+            let member =
+                users::memberships_of(&mut conn, id).await?.iter().any(|held| held.organization_id == organization);
+            if !member && grants::count(&mut conn, filter, app.env.now()).await? == 0 {
+                return Err(AppError::NotFound("user"));
+            }
+        }
         Target::Grant(id) => {
             let found = grants::find(&mut conn, id).await?.ok_or(AppError::NotFound("grant"))?;
             let own_app = statuspulse_store::oauth::apps::find(&mut conn, Some(organization), found.app_id).await?;
@@ -185,35 +197,38 @@ pub async fn count(app: &App, target: Target) -> Result<u64, AppError> {
 async fn revoke_all(app: &App, caller: &Caller, filter: GrantFilter) -> Result<u64, AppError> {
     let mut ended = 0_u64;
     let mut conn = app.conn().await?;
-    loop {
-        let batch =
-            conn.transaction(async |conn| end_batch(app, caller, conn, filter, "revoked_by_admin").await).await?;
-        ended += batch as u64;
-        if (batch as i64) < BATCH {
-            break;
+    let outcome = loop {
+        let batch = conn
+            .transaction(async |conn| {
+                let live = grants::lock_live(conn, filter, app.env.now(), BATCH).await?;
+                end(app, caller, conn, &live, "revoked_by_admin").await
+            })
+            .await;
+        match batch {
+            // Until nothing is left: one that was decided while this went on ends too.
+            Ok(0) => break Ok(ended),
+            Ok(batch) => ended += batch as u64,
+            Err(error) => break Err(error),
         }
-    }
+    };
+    // What was ended is ended, also where the rest failed.
     if ended > 0 {
         caller.mark_recorded();
         app.replica.catch_up().await;
     }
-    Ok(ended)
+    outcome
 }
 
-/// Ends a batch with one event for each grant.
-async fn end_batch(
-    app: &App,
-    caller: &Caller,
-    conn: &mut Conn,
-    filter: GrantFilter,
-    reason: &str,
-) -> Result<usize, AppError> {
-    let sequence = feed::next(conn).await?;
-    let ended = grants::revoke(conn, filter, reason, app.env.now(), sequence, BATCH).await?;
-    for grant in &ended {
-        app.recorder.record(conn, ended_event(app, caller, grant, reason)?).await?;
+/// Ends locked grants with one event each; the feed's number comes last.
+async fn end(app: &App, caller: &Caller, conn: &mut Conn, live: &[Ended], reason: &str) -> Result<usize, AppError> {
+    if live.is_empty() {
+        return Ok(0);
     }
-    Ok(ended.len())
+    let events: Result<Vec<_>, _> = live.iter().map(|grant| ended_event(app, caller, grant, reason)).collect();
+    app.recorder.record_all(conn, events?).await?;
+    let ids: Vec<GrantId> = live.iter().map(Ended::id).collect();
+    let sequence = feed::next(conn).await?;
+    Ok(grants::revoke(conn, &ids, reason, app.env.now(), sequence).await?)
 }
 
 fn ended_event(app: &App, caller: &Caller, grant: &Ended, reason: &str) -> Result<statuspulse_audit::Event, AppError> {
@@ -235,6 +250,16 @@ fn ended_event(app: &App, caller: &Caller, grant: &Ended, reason: &str) -> Resul
 /// 404, 503.
 pub async fn target_app(app: &App, text: &str) -> Result<Target, AppError> {
     Ok(Target::App(super::apps::named(app, text).await?.id))
+}
+
+/// One grant; it may have ended.
+///
+/// # Errors
+/// 404, 503.
+pub async fn target_grant(app: &App, id: GrantId) -> Result<Target, AppError> {
+    let mut conn = app.conn().await?;
+    let found = grants::find(&mut conn, id).await?.ok_or(AppError::NotFound("grant"))?;
+    Ok(Target::Grant(found.id))
 }
 
 /// All grants of a person who is named by id or e-mail address.

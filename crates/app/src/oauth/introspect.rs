@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use statuspulse_audit::{Action, Class, Outcome};
+use statuspulse_audit::{Action, Actor, Class, Outcome};
 use statuspulse_oauth::{
     App as OauthApp, AppKind, Field, Form, OpaqueToken, Resources, TokenError, TokenErrorCode, TokenKind, client_auth,
-    jwt, token_request::check_once,
+    token_request::presented_token,
 };
 use statuspulse_policy::{KeyId, OrganizationId, ScopeSet};
 use statuspulse_store::oauth::{grants, tokens};
 
 use super::{
     Circumstances, Refusal,
-    client::{authenticate, may_ask_from_here, refuse},
+    client::{Client, is_blocked, may_ask_from_here, named, prove, refuse},
     event, known,
+    tokens::touch,
 };
-use crate::{app::App, caller::Principal, error::AppError, verify::access::AccessFound};
+use crate::{app::App, caller::Principal, error::AppError, replica::Asker, verify::access::AccessFound};
 
 const ACTION: Action = Action::OauthIntrospect;
 
-/// Who asks.
-#[derive(Debug)]
+/// Who asks. Without `Debug`: the header holds a secret.
 pub enum Asking<'a> {
     /// A key with `credentials:verify`, which was judged already.
     Key {
@@ -62,26 +62,35 @@ pub async fn introspect(
     asking: Asking<'_>,
     form: &Form,
 ) -> Result<Option<Active>, Refusal> {
-    if let Err(error) = check_once(form) {
-        return Err(refuse(app, circumstances, ACTION, None, error).await);
-    }
-    let token = match form.one("token") {
-        Ok(Some(token)) => token,
-        _ => return Err(refuse(app, circumstances, ACTION, None, TokenError::request("token_missing")).await),
+    let token = match presented_token(form) {
+        Ok(token) => token,
+        Err(error) => {
+            let named = match asking {
+                Asking::Key { .. } => None,
+                Asking::Client(authorization) => named(app, authorization, form),
+            };
+            return Err(refuse(app, circumstances, ACTION, named.as_deref(), error).await);
+        }
     };
-    let (caller_app, asking) = match asking {
+    let (client, asking) = match asking {
         Asking::Key { id, organization } => (None, Some((id, organization))),
         Asking::Client(authorization) => (Some(client(app, circumstances, authorization, form).await?), None),
     };
-    let active = match &caller_app {
-        Some((_, false)) => None,
-        Some((oauth_app, true)) => find(app, circumstances, Some(oauth_app), token).await?,
-        None => find(app, circumstances, None, token).await?,
+    let asks_from_here = client.as_ref().is_none_or(|client| may_ask_from_here(&client.app, circumstances));
+    let active = if asks_from_here {
+        find(app, circumstances, client.as_ref().map(|client| &client.app), token).await?
+    } else {
+        None
     };
-    let mut event = event(app, circumstances.caller, ACTION, caller_app.as_ref().map(|(app, _)| app.as_ref()), None)?;
+    let mut event = event(app, circumstances.caller, ACTION, client.as_ref().map(|client| &client.app), None)?;
     if let Some((id, organization)) = asking {
         event.organization_id = Some(organization);
-        event.actor = statuspulse_audit::Actor::ApiKey { id, version: key_version(circumstances) };
+        event.actor = Actor::ApiKey { id, version: key_version(circumstances) };
+        app.recorder.used(id, app.env.now(), circumstances.client.ip());
+    }
+    if let Some(client) = client {
+        event = client.sign(event);
+        tokio::spawn(touch(Arc::clone(app), client));
     }
     event.class = Class::B;
     event.outcome = Outcome::Allowed;
@@ -97,60 +106,46 @@ fn key_version(circumstances: &Circumstances<'_>) -> Option<i32> {
     }
 }
 
-/// The app that asks, and whether it asks from one of its addresses. What is in memory is enough for who is right; who
-/// isn't is judged by the database, which may know a secret of a moment ago.
+/// The app that asks. What is in memory is enough for who is right; who isn't is judged by the database, which may know a
+/// secret of a moment ago. The limit on failures holds either way.
 async fn client(
     app: &Arc<App>,
     circumstances: &Circumstances<'_>,
     authorization: &[&[u8]],
     form: &Form,
-) -> Result<(Arc<OauthApp>, bool), Refusal> {
+) -> Result<Client, Refusal> {
     let now = app.env.now();
     let from_memory = client_auth::read(authorization, form).ok().and_then(|claim| {
         let held = app.replica.oauth.app_by_client_id(claim.client_id()).filter(|_| !app.replica.is_stale(app))?;
-        client_auth::authenticate(&claim, Some(&held), app.secrets.digest_keys(), now).ok()?;
-        Some(held)
+        if is_blocked(app, circumstances, &claim) {
+            return None;
+        }
+        let proven = client_auth::authenticate(&claim, Some(&held), app.secrets.digest_keys(), now).ok()?;
+        Some(Client { app: OauthApp::clone(&held), secret: proven.secret })
     });
-    let found = match from_memory {
-        Some(held) => held,
-        None => match authenticate(app, circumstances, authorization, form, ACTION).await {
-            Ok(client) => Arc::new(client.app),
-            // Outside of its addresses it is who it says, and is told nothing.
-            Err(Refusal::Error(TokenError { code: TokenErrorCode::InvalidClient, reason: "ip_not_allowed" })) => {
-                let Some(held) = held_app(app, authorization, form) else {
-                    return Err(AppError::Unavailable { cause: "the app is not in memory yet".into() }.into());
-                };
-                return Ok((held, false));
-            }
-            Err(refusal) => return Err(refusal),
-        },
+    let client = match from_memory {
+        Some(client) => client,
+        None => prove(app, circumstances, authorization, form, ACTION).await?,
     };
-    if found.kind != AppKind::Confidential {
+    if client.app.kind != AppKind::Confidential {
         let error = TokenError::new(TokenErrorCode::InvalidClient, "client_is_public");
-        return Err(refuse(app, circumstances, ACTION, Some(&found), error).await);
+        return Err(refuse(app, circumstances, ACTION, Some(&client.app), error).await);
     }
-    let here = may_ask_from_here(&found, circumstances);
-    Ok((found, here))
-}
-
-fn held_app(app: &App, authorization: &[&[u8]], form: &Form) -> Option<Arc<OauthApp>> {
-    let claim = client_auth::read(authorization, form).ok()?;
-    app.replica.oauth.app_by_client_id(claim.client_id())
+    Ok(client)
 }
 
 async fn find(
     app: &Arc<App>,
     circumstances: &Circumstances<'_>,
-    caller: Option<&Arc<OauthApp>>,
+    caller: Option<&OauthApp>,
     token: Field<'_>,
 ) -> Result<Option<Active>, AppError> {
     let Some(text) = token.text() else { return Ok(None) };
-    let refresh = OpaqueToken::parse_as(TokenKind::Refresh, text).filter(|_| !jwt::has_outline(text));
-    if let Some(refresh) = refresh {
+    if let Some(refresh) = OpaqueToken::parse_as(TokenKind::Refresh, text) {
         let Some(caller) = caller else { return Ok(None) };
         return find_refresh(app, caller, &refresh).await;
     }
-    let found = crate::verify::access::find(app, text, circumstances.public_url, circumstances.client).await;
+    let found = crate::verify::access::find(app, text, circumstances.public_url, Asker::ResourceServer).await;
     let found = match found {
         Ok(found) => found,
         Err(statuspulse_policy::Code::Unavailable) => {
@@ -165,7 +160,7 @@ async fn find(
 fn describe(
     app: &App,
     circumstances: &Circumstances<'_>,
-    caller: Option<&Arc<OauthApp>>,
+    caller: Option<&OauthApp>,
     found: &AccessFound,
 ) -> Option<Active> {
     let catalog = app.catalog.load();
@@ -178,7 +173,7 @@ fn describe(
             let own = caller.id == token.app_id;
             let resource_server = catalog.scope("credentials:verify").is_some_and(|bit| caller.scopes.contains(bit))
                 && caller.organization_id == token.organization_id;
-            (own || resource_server) && caller.stands_for(&token.audiences, &known)
+            own || resource_server && caller.stands_for(&token.audiences, &known)
         }
     };
     let scopes = found.scopes().intersection(catalog.all());

@@ -5,16 +5,22 @@
 
 use std::{
     collections::VecDeque,
+    net::IpAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use quick_cache::sync::Cache;
+use statuspulse_policy::counter_key;
 
 const WINDOW: Duration = Duration::from_secs(60);
 const MOST: usize = 20;
 /// Pairs of client id and address that are counted, at most; the one that failed least lately gives way.
 const PAIRS: usize = 65_536;
+/// Many people may sit behind one address.
+const WAITING_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
 
 /// See the module's text.
 pub struct FailureLimiter {
@@ -62,6 +68,28 @@ fn wait(failures: &mut VecDeque<Duration>, now: Duration) -> Option<u64> {
     let first = failures.front().filter(|_| failures.len() >= MOST)?;
     let left = (*first + WINDOW).saturating_sub(now);
     Some(left.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(60))
+}
+
+/// The limit on authorization requests that wait for a sign-in, for one address: each is kept for a quarter of an hour.
+#[derive(Debug)]
+pub struct SignInLimiter(DefaultKeyedRateLimiter<Option<IpAddr>>);
+
+impl Default for SignInLimiter {
+    fn default() -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(WAITING_PER_MINUTE)))
+    }
+}
+
+impl SignInLimiter {
+    /// Whether one more may wait.
+    #[must_use]
+    pub fn allow(&self, address: Option<IpAddr>) -> bool {
+        self.0.check_key(&address.map(counter_key)).is_ok()
+    }
+
+    pub(crate) fn forget_idle(&self) {
+        self.0.retain_recent();
+    }
 }
 
 #[cfg(test)]

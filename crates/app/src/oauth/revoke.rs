@@ -4,19 +4,16 @@ use std::sync::Arc;
 
 use statuspulse_audit::Action;
 use statuspulse_oauth::{
-    Field, Form, Grant, OpaqueToken, TokenDigest, TokenError, TokenKind, jwt, token_request::check_once,
+    Field, Form, Grant, OpaqueToken, TokenDigest, TokenError, TokenKind, jwt, token_request::presented_token,
 };
 use statuspulse_store::{
     AsyncConnection as _, Conn, feed,
-    oauth::{
-        grants::{self, GrantFilter},
-        tokens,
-    },
+    oauth::{grants, tokens},
 };
 
 use super::{
     Circumstances, Refusal,
-    client::{Client, authenticate, refuse},
+    client::{Client, authenticate, named, refuse},
     event, note_in, refused,
     tokens::touch,
 };
@@ -50,18 +47,19 @@ pub async fn revoke(
     form: &Form,
 ) -> Result<(), Refusal> {
     const ACTION: Action = Action::OauthRevoke;
-    if let Err(error) = check_once(form) {
-        return Err(refuse(app, circumstances, ACTION, None, error).await);
-    }
-    let Ok(Some(field)) = form.one("token") else {
-        return Err(refuse(app, circumstances, ACTION, None, TokenError::request("token_missing")).await);
+    let field = match presented_token(form) {
+        Ok(field) => field,
+        Err(error) => {
+            let named = named(app, authorization, form);
+            return Err(refuse(app, circumstances, ACTION, named.as_deref(), error).await);
+        }
     };
     let client = authenticate(app, circumstances, authorization, form, ACTION).await?;
     let presented = read(app, circumstances, field);
     let mut conn = app.conn().await?;
     let ended = conn.transaction(async |conn| end(app, circumstances, &client, conn, presented).await).await?;
     drop(conn);
-    touch(app, &client).await;
+    tokio::spawn(touch(Arc::clone(app), client));
     match ended {
         Ended::Foreign => Err(Refusal::Error(TokenError::request("token_foreign"))),
         Ended::Done { changed } => {
@@ -119,7 +117,7 @@ async fn end(
         },
     };
     let Some((digest, grant, live)) = found else {
-        let mut event = event(app, caller, Action::OauthRevoke, Some(&client.app), None)?;
+        let mut event = client.sign(event(app, caller, Action::OauthRevoke, Some(&client.app), None)?);
         event.reason = Some("token_unknown");
         note_in(app, caller, conn, event).await?;
         return Ok(Ended::Done { changed: false });
@@ -127,13 +125,12 @@ async fn end(
     if grant.app_id != client.app.id {
         return foreign(app, circumstances, client, conn, live).await;
     }
-    let mut event = event(app, caller, Action::OauthRevoke, Some(&client.app), Some(&grant))?;
-    if let Some(secret) = client.secret {
-        event = event.with("secret_id", secret.to_string());
-    }
-    event = event.with("token", if digest.is_some() { "access" } else { "refresh" });
+    let event = client.sign(event(app, caller, Action::OauthRevoke, Some(&client.app), Some(&grant))?);
+    let event = event.with("token", if digest.is_some() { "access" } else { "refresh" });
     note_in(app, caller, conn, event).await?;
-    let changed = change(conn, &grant, digest, now).await?;
+    // A used refresh token is dead by itself, but its chain isn't. What has ended already takes no number of the feed.
+    let ends = if digest.is_some() { live } else { grant.is_live(now) };
+    let changed = ends && change(conn, &grant, digest, now).await?;
     Ok(Ended::Done { changed })
 }
 
@@ -145,7 +142,7 @@ async fn foreign(
     conn: &mut Conn,
     live: bool,
 ) -> Result<Ended, AppError> {
-    let mut event = event(app, circumstances.caller, Action::OauthRevoke, Some(&client.app), None)?;
+    let mut event = client.sign(event(app, circumstances.caller, Action::OauthRevoke, Some(&client.app), None)?);
     if live {
         event = refused(event, "token_foreign", 400);
     } else {
@@ -164,9 +161,6 @@ async fn change(
     let sequence = feed::next(conn).await?;
     Ok(match digest {
         Some(digest) => tokens::revoke_access(conn, &digest, now, sequence).await?,
-        None => {
-            let filter = GrantFilter { grant: Some(grant.id), ..GrantFilter::default() };
-            !grants::revoke(conn, filter, "revoked_by_client", now, sequence, 1).await?.is_empty()
-        }
+        None => grants::revoke(conn, &[grant.id], "revoked_by_client", now, sequence).await? > 0,
     })
 }

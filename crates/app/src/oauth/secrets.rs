@@ -1,6 +1,5 @@
 //! Client secrets: several live ones with overlap, so that nobody has to change one in the middle of the night.
 
-
 use chrono::Duration;
 use statuspulse_audit::{Action, Class};
 use statuspulse_oauth::{

@@ -6,7 +6,8 @@ use chrono::Duration;
 use serde_json::{Map, json};
 use statuspulse_audit::{Action, AlertRule, Event};
 use statuspulse_oauth::{
-    Form, Grant, GrantStatus, OpaqueToken, Resources, TokenDigest, TokenError, TokenErrorCode, TokenFormat, TokenKind,
+    Field, Form, Grant, GrantStatus, OpaqueToken, Resources, TokenDigest, TokenError, TokenErrorCode, TokenFormat,
+    TokenKind,
     code::{self, Redemption},
     grant::ACCESS_SECONDS,
     jwt::{Audience, Claims},
@@ -21,8 +22,7 @@ use statuspulse_store::{
     alerts::Happening,
     feed,
     oauth::{
-        apps, codes,
-        grants::{self, GrantFilter},
+        apps, codes, grants,
         tokens::{self, AccessRecord},
     },
 };
@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Circumstances, Refusal,
-    client::{Client, authenticate, refuse},
+    client::{Client, authenticate, named, refuse},
     event, known, note_in, refused, scope_names,
 };
 use crate::{app::App, error::AppError, recorder, replica::HeldToken, signing};
@@ -77,25 +77,28 @@ pub async fn exchange(
     form: &Form,
     endpoint: Endpoint,
 ) -> Result<IssuedTokens, Refusal> {
+    let asked = form.one("grant_type").ok().flatten();
+    let refreshes = endpoint == Endpoint::Refresh || asked == Some(Field::Text(GrantType::RefreshToken.as_str()));
+    let action = if refreshes { Action::OauthRefresh } else { Action::OauthToken };
     let request = match TokenRequest::parse(form, endpoint) {
         Ok(request) => request,
         Err(error) => {
-            let action = if endpoint == Endpoint::Refresh { Action::OauthRefresh } else { Action::OauthToken };
-            return Err(refuse(app, circumstances, action, None, error).await);
+            let named = named(app, authorization, form);
+            return Err(refuse(app, circumstances, action, named.as_deref(), error).await);
         }
     };
-    let action = match request.grant_type() {
-        GrantType::RefreshToken => Action::OauthRefresh,
-        GrantType::AuthorizationCode | GrantType::ClientCredentials => Action::OauthToken,
-    };
     let client = authenticate(app, circumstances, authorization, form, action).await?;
+    if client.app.token_format == TokenFormat::Jwt {
+        // Before a connection is in hand, since making a key takes one too, and the feed's lock.
+        signing::ensure(app).await?;
+    }
     let exchange = Exchange { app, circumstances, form, client: &client, action };
     let ended = match request {
         TokenRequest::Code(request) => exchange.redeem(&request).await?,
         TokenRequest::Refresh(request) => exchange.refresh(&request).await?,
         TokenRequest::ClientCredentials => exchange.for_itself().await?,
     };
-    touch(app, &client).await;
+    tokio::spawn(touch(Arc::clone(app), client));
     match ended {
         Ended::Issued(issued) => {
             circumstances.caller.mark_recorded();
@@ -110,8 +113,9 @@ pub async fn exchange(
     }
 }
 
-/// Notes the use of app and secret, at most once a minute; the next use makes up for a note that gets lost.
-pub(super) async fn touch(app: &App, client: &Client) {
+/// Notes the use of app and secret, at most once a minute, behind the answer; the next use makes up for a note that gets
+/// lost.
+pub(super) async fn touch(app: Arc<App>, client: Client) {
     let now = app.env.now();
     let lately = |at: Option<chrono::DateTime<chrono::Utc>>| at.is_some_and(|at| now - at < Duration::minutes(1));
     let secret = client.app.secrets.iter().find(|secret| Some(secret.id) == client.secret);
@@ -148,11 +152,8 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     fn event(&self, grant: Option<&Grant>) -> Result<Event, AppError> {
-        let mut event = event(self.app, self.circumstances.caller, self.action, Some(&self.client.app), grant)?;
-        if let Some(secret) = self.client.secret {
-            event = event.with("secret_id", secret.to_string());
-        }
-        Ok(event)
+        let event = event(self.app, self.circumstances.caller, self.action, Some(&self.client.app), grant)?;
+        Ok(self.client.sign(event))
     }
 
     /// The event of a refusal, in the transaction that changes nothing else.
@@ -168,8 +169,6 @@ impl Exchange<'_> {
             return self.refused(&mut conn, None, TokenError::grant("code_malformed")).await;
         };
         let digests = self.app.secrets.token_digests(presented);
-        let signed = self.prepare_signing().await;
-        signed?;
         conn.transaction(async |conn| self.redeem_in(conn, request, &digests).await).await
     }
 
@@ -229,7 +228,6 @@ impl Exchange<'_> {
             return self.refused(&mut conn, None, TokenError::grant("refresh_token_malformed")).await;
         };
         let digests = self.app.secrets.token_digests(presented);
-        self.prepare_signing().await?;
         conn.transaction(async |conn| self.refresh_in(conn, presented, &digests).await).await
     }
 
@@ -299,7 +297,6 @@ impl Exchange<'_> {
             let error = TokenError::new(TokenErrorCode::InvalidTarget, "resource_unknown");
             return self.refused(&mut conn, None, error).await;
         };
-        self.prepare_signing().await?;
         conn.transaction(async |conn| {
             let grant = self.own_grant(conn).await?;
             let issued = self.issue(conn, &grant, scopes, resources, None).await?;
@@ -351,13 +348,16 @@ impl Exchange<'_> {
     ) -> Result<Ended, AppError> {
         let now = self.app.env.now();
         let error = TokenError::grant(reason);
+        if grant.status == GrantStatus::Revoked {
+            // It has ended already, perhaps by the same replay a moment ago: there is nothing more to do.
+            return self.refused(conn, Some(grant), error).await;
+        }
         let mut event = refused(self.event(Some(grant))?, reason, error.code.http_status()).with("revoked", true);
         event.class = statuspulse_audit::Class::A;
         note_in(self.app, self.circumstances.caller, conn, event).await?;
         recorder::raise(self.app, conn, &self.happening(grant, rule)).await?;
         let sequence = feed::next(conn).await?;
-        let filter = GrantFilter { grant: Some(grant.id), ..GrantFilter::default() };
-        grants::revoke(conn, filter, reason, now, sequence, 1).await?;
+        grants::revoke(conn, &[grant.id], reason, now, sequence).await?;
         Ok(Ended::Revoked(error))
     }
 
@@ -482,14 +482,6 @@ impl Exchange<'_> {
             jti: id.to_owned(),
             client_id,
             scope: scope.to_owned(),
-        }
-    }
-
-    /// Sees to it that a key signs, before the transaction begins: making one takes the feed's lock.
-    async fn prepare_signing(&self) -> Result<(), AppError> {
-        match self.client.app.token_format {
-            TokenFormat::Opaque => Ok(()),
-            TokenFormat::Jwt => signing::ensure(self.app).await,
         }
     }
 }

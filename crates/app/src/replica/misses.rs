@@ -30,6 +30,8 @@ const NEGATIVE_ENTRIES: usize = 65_536;
 const MISSES_PER_CLIENT: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const MISSES_BURST_PER_CLIENT: NonZeroU32 = NonZeroU32::new(40).unwrap();
 const MISSES: NonZeroU32 = NonZeroU32::new(200).unwrap();
+/// Look-ups for all resource servers that have proven who they are.
+const MISSES_OF_SERVERS: NonZeroU32 = NonZeroU32::new(2_000).unwrap();
 
 /// See the module's text.
 #[derive(Debug)]
@@ -39,6 +41,16 @@ pub(crate) struct Misses {
     negative: Cache<u128, DateTime<Utc>>,
     per_client: DefaultKeyedRateLimiter<Option<IpAddr>>,
     overall: DefaultDirectRateLimiter,
+    of_servers: DefaultDirectRateLimiter,
+}
+
+/// Who asks about an access token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asker {
+    /// Somebody at this address, who may be anybody.
+    Stranger(Option<IpAddr>),
+    /// A resource server that has proven who it is: strangers must not spend its look-ups.
+    ResourceServer,
 }
 
 impl Misses {
@@ -49,6 +61,7 @@ impl Misses {
             negative: Cache::new(NEGATIVE_ENTRIES),
             per_client: RateLimiter::keyed(Quota::per_second(MISSES_PER_CLIENT).allow_burst(MISSES_BURST_PER_CLIENT)),
             overall: RateLimiter::direct(Quota::per_second(MISSES)),
+            of_servers: RateLimiter::direct(Quota::per_second(MISSES_OF_SERVERS)),
         }
     }
 
@@ -61,7 +74,28 @@ impl Misses {
         self.per_client.retain_recent();
     }
 
-    /// Asks `query` about a token, unless `held` has it by the time that it is this one's turn. `place` is the token's
+    /// Asks `query` about an access token. They are many, and each instance meets each of them for a first time: where no
+    /// look-up is left, nobody may say that one is unknown.
+    ///
+    /// # Errors
+    /// When the database can't be asked, or no look-up is left.
+    pub(crate) async fn ask_or_refuse<T>(
+        &self,
+        app: &App,
+        place: u128,
+        asker: Asker,
+        held: impl Fn() -> Option<T>,
+        query: impl Future<Output = Result<Option<T>, AppError>>,
+    ) -> Result<Option<T>, AppError> {
+        let allowed = || match asker {
+            Asker::Stranger(client) => self.allows(client),
+            Asker::ResourceServer => self.of_servers.check().is_ok(),
+        };
+        let spent = || Err(AppError::Unavailable { cause: "no look-up of access tokens is left".into() });
+        self.ask_within(app, place, allowed, spent, held, query).await
+    }
+
+    /// Asks `query` about a key, unless `held` has it by the time that it is this one's turn. `place` is the token's
     /// digest, cut. The query puts what it finds into memory before it answers, so that those who wait find it there.
     ///
     /// # Errors
@@ -71,6 +105,22 @@ impl Misses {
         app: &App,
         place: u128,
         client: Option<IpAddr>,
+        held: impl Fn() -> Option<T>,
+        query: impl Future<Output = Result<Option<T>, AppError>>,
+    ) -> Result<Option<T>, AppError> {
+        self.ask_within(app, place, || self.allows(client), || Ok(None), held, query).await
+    }
+
+    fn allows(&self, client: Option<IpAddr>) -> bool {
+        self.per_client.check_key(&client.map(counter_key)).is_ok() && self.overall.check().is_ok()
+    }
+
+    async fn ask_within<T>(
+        &self,
+        app: &App,
+        place: u128,
+        allowed: impl Fn() -> bool,
+        spent: impl Fn() -> Result<Option<T>, AppError>,
         held: impl Fn() -> Option<T>,
         query: impl Future<Output = Result<Option<T>, AppError>>,
     ) -> Result<Option<T>, AppError> {
@@ -86,9 +136,8 @@ impl Misses {
         if let Some(found) = held() {
             return Ok(Some(found));
         }
-        let allowed = self.per_client.check_key(&client.map(counter_key)).is_ok() && self.overall.check().is_ok();
-        if !allowed {
-            return Ok(None);
+        if !allowed() {
+            return spent();
         }
         // While the database is away, one look-up a second finds out whether it is back; the others don't queue for it.
         if self.failed_at().is_some_and(|at| at.elapsed() < FAILED_FOR) {

@@ -40,6 +40,9 @@ pub struct HeldToken {
     pub audiences: Resources,
     /// When it was issued.
     pub issued_at: DateTime<Utc>,
+    /// When what it comes from was decided: by the person, or by an app for itself as it asked. What an app was given before
+    /// a suspension stays dead, also a token that was on its way when the app was suspended.
+    pub decided_at: DateTime<Utc>,
     /// Ended from this instant on.
     pub expires_at: DateTime<Utc>,
     /// When it, or its grant, had been ended by the time it was read.
@@ -59,6 +62,7 @@ impl HeldToken {
             scopes: record.scopes,
             audiences: record.audiences,
             issued_at: record.issued_at,
+            decided_at: if grant.user_id.is_some() { grant.created_at } else { record.issued_at },
             expires_at: record.expires_at,
             ended_at: record.revoked_at.or(grant.revoked_at),
         }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use statuspulse_keys::directory::OrganizationPolicy;
 use statuspulse_oauth::{App as OauthApp, OpaqueToken, TokenDigest, TokenKind, jwt};
-use statuspulse_policy::{ClientAddress, Code, Environment, Grant, ScopeSet};
+use statuspulse_policy::{Code, Environment, Grant, ScopeSet};
 use statuspulse_store::organizations;
 
-use crate::{app::App, error::AppError, replica::HeldToken};
+use crate::{
+    app::App,
+    error::AppError,
+    replica::{Asker, HeldToken},
+};
 
 /// An access token with what it depends on, as of one moment.
 #[derive(Debug, Clone)]
@@ -31,7 +35,7 @@ impl AccessFound {
     /// Since when it is dead: ended alone, with its grant, or with the app.
     #[must_use]
     pub fn revoked_from(&self, app: &App) -> Option<DateTime<Utc>> {
-        let of_app = || (!self.app.accepts_issued_at(self.token.issued_at)).then_some(self.token.issued_at);
+        let of_app = || (!self.app.accepts_issued_at(self.token.decided_at)).then_some(self.token.issued_at);
         // Whoever ended it may have a clock that is ahead; ended it is all the same.
         app.replica.oauth.ended_at(&self.token).or_else(of_app).map(|at| at.min(app.env.now()))
     }
@@ -61,7 +65,7 @@ pub fn looks_like_one(text: &str) -> bool {
 ///
 /// # Errors
 /// [`Code::Malformed`], [`Code::Unknown`], [`Code::Expired`] or [`Code::Unavailable`].
-pub async fn find(app: &Arc<App>, text: &str, issuer: &str, client: ClientAddress) -> Result<AccessFound, Code> {
+pub(crate) async fn find(app: &Arc<App>, text: &str, issuer: &str, asker: Asker) -> Result<AccessFound, Code> {
     let digests = digests(app, text, issuer)?;
     if app.replica.is_stale(app) {
         return Err(Code::Unavailable);
@@ -70,7 +74,7 @@ pub async fn find(app: &Arc<App>, text: &str, issuer: &str, client: ClientAddres
     let token = match in_memory {
         Some(token) => token,
         None => {
-            let asked = app.replica.find_access_by_query(app, &digests, client.ip()).await;
+            let asked = app.replica.find_access_by_query(app, &digests, asker).await;
             asked.map_err(|error| unavailable(&error))?.ok_or(Code::Unknown)?
         }
     };

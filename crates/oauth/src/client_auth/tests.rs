@@ -192,6 +192,18 @@ fn an_id_of_another_form_is_nobodys() {
 }
 
 #[test]
+fn a_request_that_is_refused_still_names_an_app() {
+    let (line, other) = (header("a", "b"), header("c", "d"));
+    let named = [
+        named(&[&line], &form("client_id=b&client_secret=c")),
+        named(&[b"Bearer x", &line, &other], &form("")),
+        named(&[b"Basic \xff"], &form("client_id=%00&client_id=b&client_id=c")),
+        named(&[], &form("client_id=%zz")),
+    ];
+    assert_eq!(named, [Some("a"), Some("a"), Some("b"), None].map(|id| id.map(str::to_owned)));
+}
+
+#[test]
 fn debug_shows_neither_id_nor_secret() {
     assert_eq!(format!("{:?}", claim(Some("hush"))), "Claim(Post)");
 }

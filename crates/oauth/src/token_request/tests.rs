@@ -163,6 +163,14 @@ fn an_empty_verifier_counts_as_left_out() {
 }
 
 #[test]
+fn the_token_that_is_asked_about_is_there_once() {
+    let read = |body: &str| presented_token(&form(body)).map(|_| "token").unwrap_or_else(|error| error.reason);
+    let bodies = ["token=x", "token=%00", "token=", "", "token=x&token=", "token=x&scope=a&scope=b"];
+    let (missing, repeated) = ("token_missing", "parameter_repeated");
+    assert_eq!(bodies.map(read), ["token", "token", missing, missing, repeated, repeated]);
+}
+
+#[test]
 fn debug_shows_the_grant_type_alone() {
     assert_eq!(format!("{:?}", read(&redemption()).unwrap()), "TokenRequest(authorization_code)");
 }

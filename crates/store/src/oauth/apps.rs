@@ -150,39 +150,53 @@ impl TryFrom<SecretRow> for AppSecret {
     }
 }
 
-/// Completes rows with what hangs on them: two queries, however many apps.
+/// What hangs on apps, by app.
+#[derive(Default)]
+struct Belongings {
+    redirect_uris: HashMap<Uuid, Vec<RedirectUri>>,
+    secrets: HashMap<Uuid, Vec<AppSecret>>,
+}
+
+impl Belongings {
+    fn complete(&mut self, row: AppRow) -> Result<App, StoreError> {
+        let uris = self.redirect_uris.remove(&row.id).unwrap_or_default();
+        let secrets = self.secrets.remove(&row.id).unwrap_or_default();
+        app_from(row, uris, secrets)
+    }
+}
+
+/// Two queries, however many apps.
+async fn belongings(conn: &mut Conn, ids: &[Uuid]) -> Result<Belongings, StoreError> {
+    let mut all = Belongings::default();
+    let found: Vec<(Uuid, String)> = oauth_redirect_uris::table
+        .filter(oauth_redirect_uris::app_id.eq_any(ids))
+        .order((oauth_redirect_uris::app_id, oauth_redirect_uris::position))
+        .select((oauth_redirect_uris::app_id, oauth_redirect_uris::uri))
+        .load(conn)
+        .await?;
+    for (app, uri) in found {
+        all.redirect_uris.entry(app).or_default().push(RedirectUri::from_stored(uri));
+    }
+    let found: Vec<SecretRow> = oauth_app_secrets::table
+        .filter(oauth_app_secrets::app_id.eq_any(ids))
+        .order((oauth_app_secrets::created_at.desc(), oauth_app_secrets::id.desc()))
+        .select(SecretRow::as_select())
+        .load(conn)
+        .await?;
+    for row in found {
+        all.secrets.entry(row.app_id).or_default().push(row.try_into()?);
+    }
+    Ok(all)
+}
+
+/// Completes rows with what hangs on them.
 async fn complete(conn: &mut Conn, rows: Vec<AppRow>) -> Result<Vec<App>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let found: Vec<(Uuid, String)> = oauth_redirect_uris::table
-        .filter(oauth_redirect_uris::app_id.eq_any(&ids))
-        .order((oauth_redirect_uris::app_id, oauth_redirect_uris::position))
-        .select((oauth_redirect_uris::app_id, oauth_redirect_uris::uri))
-        .load(conn)
-        .await?;
-    let mut uris: HashMap<Uuid, Vec<RedirectUri>> = HashMap::new();
-    for (app, uri) in found {
-        uris.entry(app).or_default().push(RedirectUri::from_stored(uri));
-    }
-    let found: Vec<SecretRow> = oauth_app_secrets::table
-        .filter(oauth_app_secrets::app_id.eq_any(&ids))
-        .order((oauth_app_secrets::created_at.desc(), oauth_app_secrets::id.desc()))
-        .select(SecretRow::as_select())
-        .load(conn)
-        .await?;
-    let mut secrets: HashMap<Uuid, Vec<AppSecret>> = HashMap::new();
-    for row in found {
-        secrets.entry(row.app_id).or_default().push(row.try_into()?);
-    }
-    rows.into_iter()
-        .map(|row| {
-            let (uris, secrets) =
-                (uris.remove(&row.id).unwrap_or_default(), secrets.remove(&row.id).unwrap_or_default());
-            app_from(row, uris, secrets)
-        })
-        .collect()
+    let mut all = belongings(conn, &ids).await?;
+    rows.into_iter().map(|row| all.complete(row)).collect()
 }
 
 /// Writes a new app with its redirect URIs and secrets.
@@ -285,14 +299,16 @@ pub async fn lock(conn: &mut Conn, organization: Option<OrganizationId>, id: App
     one(conn, organization, row).await
 }
 
-/// An app by its public name, deleted ones too.
+/// An app by its public name, deleted ones too. A name that nobody has costs as many queries, so that the time of a failed
+/// authentication doesn't tell which names are taken (oauth §4.4).
 ///
 /// # Errors
 /// When the database can't be reached.
 pub async fn by_client_id(conn: &mut Conn, id: &ClientId) -> Result<Option<App>, StoreError> {
     let query = oauth_apps::table.filter(oauth_apps::client_id.eq(id.as_str())).select(AppRow::as_select());
-    let row = query.first(conn).await.optional()?;
-    one(conn, None, row).await
+    let row: Option<AppRow> = query.first(conn).await.optional()?;
+    let mut all = belongings(conn, &[row.as_ref().map_or_else(Uuid::nil, |row| row.id)]).await?;
+    row.map(|row| all.complete(row)).transpose()
 }
 
 async fn one(

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods as _, ExpressionMethods as _, Insertable, JoinOnDsl as _, NullableExpressionMethods as _,
     OptionalExtension as _, QueryDsl as _, Queryable, QueryableByName, Selectable, SelectableHelper as _, sql_query,
-    sql_types::{Array, BigInt, Bool, Inet, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Bool, Inet, Integer, Nullable, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use ipnetwork::IpNetwork;
@@ -235,7 +235,7 @@ pub struct GrantFilter {
     pub grant: Option<GrantId>,
 }
 
-/// A grant that was ended.
+/// A grant that is being ended.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Ended {
     #[diesel(sql_type = SqlUuid)]
@@ -299,40 +299,59 @@ pub async fn count(conn: &mut Conn, filter: GrantFilter, now: DateTime<Utc>) -> 
     Ok(query.get_result(conn).await?)
 }
 
-/// Ends grants, a batch at a time; answers those that this call ended. `sequence` is their place in the change feed.
+/// Locks live grants until the end of the transaction, a batch at a time and always in the same order.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn revoke(
+pub async fn lock_live(
     conn: &mut Conn,
     filter: GrantFilter,
-    reason: &str,
     now: DateTime<Utc>,
-    sequence: i64,
     limit: i64,
 ) -> Result<Vec<Ended>, StoreError> {
-    let ended = sql_query(
-        "UPDATE oauth_grants SET status = 'revoked', revoked_reason = $5, revoked_at = $6, seq = $7
-         WHERE id IN (
-             SELECT id FROM oauth_grants
-             WHERE status <> 'revoked' AND (absolute_expires_at IS NULL OR absolute_expires_at > $6)
-               AND ($1 IS NULL OR organization_id = $1) AND ($2 IS NULL OR app_id = $2)
-               AND ($3 IS NULL OR user_id = $3) AND ($4 IS NULL OR id = $4)
-               AND num_nonnulls($1, $2, $3, $4) > 0
-             ORDER BY id LIMIT $8 FOR NO KEY UPDATE)
-           AND status <> 'revoked'
-         RETURNING id, app_id, user_id, organization_id",
+    let live = sql_query(
+        "SELECT id, app_id, user_id, organization_id FROM oauth_grants
+         WHERE status <> 'revoked' AND (absolute_expires_at IS NULL OR absolute_expires_at > $5)
+           AND ($1 IS NULL OR organization_id = $1) AND ($2 IS NULL OR app_id = $2)
+           AND ($3 IS NULL OR user_id = $3) AND ($4 IS NULL OR id = $4)
+           AND num_nonnulls($1, $2, $3, $4) > 0
+         ORDER BY id LIMIT $6 FOR NO KEY UPDATE",
     )
     .bind::<Nullable<SqlUuid>, _>(filter.organization.map(OrganizationId::as_uuid))
     .bind::<Nullable<SqlUuid>, _>(filter.app.map(AppId::as_uuid))
     .bind::<Nullable<SqlUuid>, _>(filter.user.map(UserId::as_uuid))
     .bind::<Nullable<SqlUuid>, _>(filter.grant.map(GrantId::as_uuid))
-    .bind::<Text, _>(reason)
     .bind::<Timestamptz, _>(micros(now))
-    .bind::<BigInt, _>(sequence)
     .bind::<BigInt, _>(limit)
     .load(conn)
     .await?;
+    Ok(live)
+}
+
+/// Ends locked grants; answers how many it was. `sequence` is their place in the change feed, whose lock is taken behind
+/// those of the grants: always in this order, or two who end things would wait for each other.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn revoke(
+    conn: &mut Conn,
+    ids: &[GrantId],
+    reason: &str,
+    now: DateTime<Utc>,
+    sequence: i64,
+) -> Result<usize, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let live = oauth_grants::table
+        .filter(oauth_grants::id.eq_any(ids).and(oauth_grants::status.ne(GrantStatus::Revoked.as_str())));
+    let ended = diesel::update(live)
+        .set((
+            oauth_grants::status.eq(GrantStatus::Revoked.as_str()),
+            oauth_grants::revoked_reason.eq(reason),
+            oauth_grants::revoked_at.eq(micros(now)),
+            oauth_grants::seq.eq(sequence),
+        ))
+        .execute(conn)
+        .await?;
     Ok(ended)
 }
 
