@@ -8,8 +8,11 @@ mod client;
 #[path = "../support/api.rs"]
 mod support;
 
+mod app_fields;
 mod app_roles;
+mod app_secrets;
 mod apps;
+mod browser;
 mod consent;
 mod failures;
 mod flow;
@@ -19,4 +22,5 @@ mod matching;
 mod meanwhile;
 mod redirected;
 mod refused;
+mod remembered;
 mod sign_in;

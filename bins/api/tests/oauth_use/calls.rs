@@ -177,6 +177,19 @@ async fn a_gateway_of_ours_takes_no_token_for_another_resource() {
     assert_eq!(told, [(401, "unknown"), (200, "allowed"), (200, "allowed")]);
 }
 
+/// spec: oauth L8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_token_for_another_resource_nobody_is_told_whose_it_is() {
+    let (db, api) = with_audience("https://metrics.example").await;
+    let world = World::around(db, api).await;
+    let client = world.app(confidential()).await;
+    let code = world.code_for(&client, &[("resource", "https://metrics.example")]).await;
+    let access = Tokens::of(&world.redeem(&client, &code).await).access;
+    let question = json!({"token": access, "method": "GET", "path": CALL, "client_ip": PEER});
+    let verdict = world.api.verify(&world.gateway, &question).await;
+    assert_eq!((&verdict["code"], verdict.get("credential")), (&json!("unknown"), None));
+}
+
 /// spec: oauth L10
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resource_server_is_told_whose_token_it_is() {

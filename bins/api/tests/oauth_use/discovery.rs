@@ -86,10 +86,10 @@ async fn the_documents_are_read_and_not_written_to() {
     for path in [SERVER, RESOURCE, JWKS] {
         let head = world.api.ask("HEAD", path).send().await;
         let post = world.api.post(path).json(&json!({})).send().await;
-        told.push((head.status, head.header("content-type").to_owned(), post.status, post.header("allow").to_owned()));
+        let allowed = ["GET", "HEAD", "POST"].map(|method| post.header("allow").contains(method));
+        told.push((head.status, head.header("content-type").to_owned(), post.status, allowed));
     }
-    let expected = (200, "application/json".to_owned(), 405, "GET, HEAD".to_owned());
-    assert_eq!(told, vec![expected; 3]);
+    assert_eq!(told, vec![(200, "application/json".to_owned(), 405, [true, true, false]); 3]);
 }
 
 /// spec: oauth K2
