@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, num::NonZeroUsize};
 
 use clap::{Args, Parser, Subcommand};
-use statuspulse_app::boot::{ConfigError, Raw, Settings};
+use statuspulse_app::{
+    boot::{ConfigError, Raw, Settings},
+    leaks::github::Source,
+};
+use statuspulse_delivery::AllowedNetworks;
 use statuspulse_policy::{ClientIpPolicy, HeaderKind, TrustedProxies};
 use url::Url;
 
@@ -61,6 +65,12 @@ pub struct ServeArgs {
     /// The one header that is read from a trusted proxy.
     #[arg(long, global = true, env = "STATUSPULSE_CLIENT_IP_HEADER", default_value = "x-forwarded-for")]
     pub client_ip_header: String,
+    /// Private networks that webhooks may reach: CIDRs, separated by commas.
+    #[arg(long, global = true, env = "STATUSPULSE_WEBHOOK_ALLOWED_CIDRS", default_value = "")]
+    pub webhook_allowed_cidrs: String,
+    /// File or `https` address of GitHub's secret-scanning public keys [default: reports of GitHub are not taken].
+    #[arg(long, global = true, env = "STATUSPULSE_GITHUB_KEYS")]
+    pub github_keys: Option<String>,
     /// How long calls are judged from memory without the database, 1s to 10m [default: 60s].
     #[arg(long, global = true, env = "STATUSPULSE_MAX_STALENESS")]
     pub max_staleness: Option<String>,
@@ -91,6 +101,10 @@ pub struct Config {
     pub client_ip: ClientIpPolicy,
     /// Whether any proxies are trusted.
     pub has_proxies: bool,
+    /// Private networks that webhooks may reach.
+    pub webhook_networks: AllowedNetworks,
+    /// Where GitHub's public keys are.
+    pub github_keys: Option<Source>,
     /// HTTP workers.
     pub workers: Option<NonZeroUsize>,
     /// Filter of the log.
@@ -118,6 +132,10 @@ impl ServeArgs {
         let header = HeaderKind::from_name(&self.client_ip_header).map_err(|error| {
             ConfigError::new("STATUSPULSE_CLIENT_IP_HEADER", &self.client_ip_header, error.to_string())
         })?;
+        let webhook_networks = AllowedNetworks::parse(&self.webhook_allowed_cidrs).map_err(|error| {
+            ConfigError::new("STATUSPULSE_WEBHOOK_ALLOWED_CIDRS", &self.webhook_allowed_cidrs, error.to_string())
+        })?;
+        let github_keys = given(self.github_keys).as_deref().map(read_github_keys).transpose()?;
         let workers = given(self.workers)
             .map(|text| {
                 let read = text.parse::<NonZeroUsize>().ok().filter(|workers| workers.get() <= 1_024);
@@ -143,11 +161,28 @@ impl ServeArgs {
             public_url,
             client_ip: ClientIpPolicy::new(&proxies, header),
             has_proxies: !proxies.is_empty(),
+            webhook_networks,
+            github_keys,
             workers,
             log_filter: self.log,
             log_format,
             data_dir,
         })
+    }
+}
+
+/// A file must be there: who names one wants reports to be taken.
+fn read_github_keys(text: &str) -> Result<Source, ConfigError> {
+    const NAME: &str = "STATUSPULSE_GITHUB_KEYS";
+    let source = Source::parse(text).map_err(|accepted| ConfigError::new(NAME, text, accepted))?;
+    match &source {
+        Source::File(path) => match std::fs::File::open(path) {
+            Ok(_) => Ok(source),
+            Err(error) => {
+                Err(ConfigError::new(NAME, text, format!("a readable file, or an `https` address ({error})")))
+            }
+        },
+        Source::Address(_) => Ok(source),
     }
 }
 

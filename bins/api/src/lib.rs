@@ -20,7 +20,7 @@ pub use http::headers::REQUEST_ID;
 pub use openapi::document as openapi_document;
 pub use routes::{ROUTES, Route, Who};
 pub use server::{Running, ServeError, service, start};
-pub use state::State;
+pub use state::{Outgoing, State};
 
 /// Runs the program: exit code 0 after an orderly stop, 1 when the server can't run, 2 for a bad configuration.
 pub async fn run() -> ExitCode {

@@ -24,6 +24,7 @@ pub(crate) mod oauth;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod verify;
+pub(crate) mod webhooks;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,18 @@ pub static ROUTES: &[Route] = &[
     route!("DELETE" "/v1/orgs/{org}/apps/{id}/secrets/{secret}" Who::Member, apps::revoke_secret),
     route!("GET" "/v1/orgs/{org}/apps/{id}/failures" Who::MemberOrKey("apps:read"), apps::failures),
     route!("POST" "/v1/orgs/{org}/grants/revoke" Who::Member, grants::revoke),
+    route!("POST" "/v1/orgs/{org}/webhooks" Who::Member, webhooks::create),
+    route!("GET" "/v1/orgs/{org}/webhooks" Who::Member, webhooks::list),
+    route!("GET" "/v1/orgs/{org}/webhooks/{id}" Who::Member, webhooks::show),
+    route!("PATCH" "/v1/orgs/{org}/webhooks/{id}" Who::Member, webhooks::change),
+    route!("DELETE" "/v1/orgs/{org}/webhooks/{id}" Who::Member, webhooks::delete),
+    route!("POST" "/v1/orgs/{org}/webhooks/{id}/test" Who::Member, webhooks::test),
+    route!("POST" "/v1/orgs/{org}/webhooks/{id}/rotate-secret" Who::Member, webhooks::rotate_secret),
+    route!("GET" "/v1/orgs/{org}/webhooks/{id}/deliveries" Who::Member, webhooks::deliveries),
+    route!("POST" "/v1/orgs/{org}/webhooks/{id}/deliveries/{delivery}/retry" Who::Member, webhooks::retry),
+    route!("GET" "/v1/orgs/{org}/inventory" Who::MemberOrKey("keys:read"), keys::inventory),
     route!("POST" "/v1/leaks" Who::Anyone, leaks::report),
+    route!("POST" "/v1/leaks/github" Who::Anyone, leaks::report_by_github),
     route!("GET" "/v1/me/grants" Who::Session, grants::own),
     route!("DELETE" "/v1/me/grants/{id}" Who::Session, grants::revoke_own),
     route!("GET" "/oauth/authorize" Who::Anyone, authorize::ask),

@@ -11,14 +11,17 @@ use actix_web::{
 use statuspulse_app::{
     AppError, Env,
     boot::{self, BootError, ConfigError, Purpose, Resources},
+    leaks::github::GithubKeys,
+    webhooks::worker::Worker,
 };
+use statuspulse_delivery::{AllowedNetworks, Courier, SystemNames, send::TIMEOUT};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     config::{Config, ServeArgs},
     http, reload, routes,
     seed::{self, Seeded},
-    state::State,
+    state::{Outgoing, State},
     telemetry,
 };
 
@@ -103,6 +106,7 @@ pub fn service(
 /// See [`ServeError`]; nothing is left running.
 pub async fn start(config: Config, env: Env) -> Result<Running, ServeError> {
     let Config { settings, listen, public_url, client_ip, has_proxies, workers, data_dir, .. } = config;
+    let (networks, github) = (config.webhook_networks, config.github_keys);
     let catalog_file = settings.catalog_file.clone();
     let instance = boot::open(settings, env, Purpose::Server).await?;
     for step in &instance.migrated {
@@ -128,7 +132,18 @@ pub async fn start(config: Config, env: Env) -> Result<Running, ServeError> {
             None
         };
         let public_url = public_url.unwrap_or_else(|| format!("http://{address}"));
-        let state = web::Data::new(State::new(Arc::clone(&app), public_url, client_ip, has_proxies));
+        let courier = courier(&networks);
+        if let Some(courier) = &courier {
+            tokio::spawn(Worker::new(Arc::clone(&app), Arc::clone(courier), public_url.clone()).run());
+        }
+        let outgoing = Outgoing {
+            networks,
+            github: github.map(|source| GithubKeys::new(source, courier.clone())),
+            can_send: courier.is_some(),
+            ..Outgoing::default()
+        };
+        let state = State::new(Arc::clone(&app), public_url, client_ip, has_proxies).with_outgoing(outgoing);
+        let state = web::Data::new(state);
         let shared = state.clone();
         let mut server = HttpServer::new(move || service(shared.clone()))
             .disable_signals()
@@ -149,6 +164,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, ServeError> {
             app.stop().await;
             resources.close().await?;
             Err(error)
+        }
+    }
+}
+
+/// A machine without root certificates has a server all the same: what is to be sent waits, and readiness says so.
+fn courier(networks: &AllowedNetworks) -> Option<Arc<Courier>> {
+    match Courier::new(networks.clone(), Arc::new(SystemNames), TIMEOUT) {
+        Ok(courier) => Some(Arc::new(courier)),
+        Err(error) => {
+            tracing::error!(%error, "webhooks can't be sent");
+            None
         }
     }
 }

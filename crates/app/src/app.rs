@@ -22,6 +22,7 @@ use crate::{
     secrets::Secrets,
     signing::{self, Signing},
     verify,
+    webhooks::worker::Counts,
 };
 
 /// What an instance is started with.
@@ -74,6 +75,8 @@ pub struct App {
     pub sign_ins: SignInLimiter,
     /// What the clean-up of OAuth has taken.
     pub oauth_cleaned: Tally,
+    /// What this instance has delivered.
+    pub deliveries: Counts,
     pub(crate) checks: verify::SecretChecks,
     pub(crate) leaks: Reports,
 }
@@ -101,6 +104,7 @@ impl App {
             client_failures: FailureLimiter::default(),
             sign_ins: SignInLimiter::default(),
             oauth_cleaned: Tally::default(),
+            deliveries: Counts::default(),
             checks: verify::SecretChecks::new(options.cores),
             leaks: Reports::default(),
             env,
@@ -121,6 +125,7 @@ impl App {
         tokio::spawn(maintenance::run(Arc::clone(&app)));
         tokio::spawn(cleanup::run(Arc::clone(&app)));
         tokio::spawn(crate::keys::successor::run(Arc::clone(&app)));
+        tokio::spawn(crate::keys::notices::run(Arc::clone(&app)));
         Ok(app)
     }
 

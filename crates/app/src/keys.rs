@@ -32,7 +32,10 @@ mod bulk;
 mod change;
 mod create;
 mod explain;
+mod inventory;
+pub mod notices;
 mod rotate;
+mod sealing;
 mod state;
 pub mod successor;
 
@@ -40,6 +43,7 @@ pub use bulk::{BulkFilter, BulkOutcome, revoke_many};
 pub use change::{KeyChange, change, set_allowlist};
 pub use create::{CreateKey, create};
 pub use explain::{ExplainCall, explain};
+pub use inventory::{Attention, inventory};
 pub use rotate::{RotateKey, Rotated, rotate};
 pub(crate) use state::set as switch_in;
 pub use state::{Receipt, Switch, revoke_in_background, switch};
@@ -354,19 +358,13 @@ fn check_rate_limit(limit: Option<i64>) -> Result<Option<u32>, AppError> {
     })
 }
 
-/// An age recipient (X25519): Bech32 of 32 bytes under `age`.
+/// An age recipient (X25519). Whoever sets it decides who gets the next token, so owner and admin do.
 fn check_recipient(access: &Access, recipient: Option<&str>) -> Result<(), AppError> {
     let Some(recipient) = recipient else { return Ok(()) };
     if !access.administers() {
         return Err(AppError::forbidden("role_not_sufficient", "only an owner or admin may set a recipient"));
     }
-    let parsed = bech32::primitives::decode::CheckedHrpstring::new::<bech32::Bech32>(recipient);
-    let valid = parsed.is_ok_and(|checked| {
-        checked.hrp().as_str() == "age"
-            && checked.byte_iter().count() == 32
-            && !recipient.contains(|character: char| character.is_ascii_uppercase())
-    });
-    if valid {
+    if sealing::recipient(recipient).is_some() {
         Ok(())
     } else {
         Err(AppError::field("successor_public_key", "invalid_recipient", "this is not an age recipient (`age1…`)"))

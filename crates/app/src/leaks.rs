@@ -5,7 +5,7 @@ use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde_json::{Map, json};
-use statuspulse_audit::{Action, AlertRule, Class};
+use statuspulse_audit::{Action, AlertRule, Class, EventType};
 use statuspulse_keys::{LookupId, Token};
 use statuspulse_oauth::{OpaqueToken, TokenDigest, TokenKind};
 use statuspulse_policy::{KeyId, OrganizationId, State, counter_key};
@@ -18,7 +18,9 @@ use statuspulse_store::{
 use tokio::sync::{Semaphore, TryAcquireError};
 use zeroize::Zeroizing;
 
-use crate::{app::App, caller::Caller, error::AppError, keys::Switch, recorder};
+use crate::{app::App, caller::Caller, error::AppError, keys::Switch, recorder, webhooks::News};
+
+pub mod github;
 
 /// Tokens of one report, at most.
 pub const MOST: usize = 100;
@@ -84,6 +86,14 @@ pub fn report(app: &Arc<App>, caller: &Caller, list: Vec<Reported>) -> Result<()
             retry_after: 3,
         });
     }
+    accept(app, caller, list)
+}
+
+/// Takes a report over whose sender has proven who it is, or whose bounds were judged.
+///
+/// # Errors
+/// 503 when too many reports wait.
+pub fn accept(app: &Arc<App>, caller: &Caller, list: Vec<Reported>) -> Result<(), AppError> {
     let waiting = match Arc::clone(&app.leaks.waiting).try_acquire_owned() {
         Ok(permit) => permit,
         Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
@@ -183,6 +193,9 @@ async fn end_key(app: &App, conn: &mut Conn, lookups: &[LookupId]) -> Result<boo
         crate::keys::switch_in(app, &Caller::system(app), conn, &mut snapshot, &switch).await?;
     }
     note(app, conn, organization.id, "key_id", id).await?;
+    if let Some(leaked) = snapshot.versions.iter().find(|held| held.lookup_id.as_ref().is_some_and(matching)) {
+        News::of_key(EventType::KeyLeaked, &snapshot.key, leaked, leaked.expires_at).tell(app, conn).await?;
+    }
     Ok(!canary)
 }
 
@@ -211,6 +224,10 @@ async fn end_access(app: &App, conn: &mut Conn, digests: &[TokenDigest]) -> Resu
         .with("cause", REASON);
     app.recorder.record(conn, event).await?;
     raise(app, conn, grant.organization_id, "grant", grant.id.to_string()).await?;
+    News::new(EventType::KeyLeaked, grant.organization_id)
+        .with("grant", json!({"id": grant.id.to_string(), "app_id": grant.app_id.to_string(), "token": "access"}))
+        .tell(app, conn)
+        .await?;
     let sequence = feed::next(conn).await?;
     Ok(tokens::revoke_access(conn, &digest, now, sequence).await?)
 }
@@ -233,6 +250,10 @@ async fn end_refresh(app: &App, conn: &mut Conn, digests: &[TokenDigest]) -> Res
         .with("cause", REASON);
     app.recorder.record(conn, event).await?;
     raise(app, conn, grant.organization_id, "grant", grant.id.to_string()).await?;
+    News::new(EventType::KeyLeaked, grant.organization_id)
+        .with("grant", json!({"id": grant.id.to_string(), "app_id": grant.app_id.to_string(), "token": "refresh"}))
+        .tell(app, conn)
+        .await?;
     let sequence = feed::next(conn).await?;
     Ok(grants::revoke(conn, &[grant.id], REASON, now, sequence).await? > 0)
 }

@@ -24,6 +24,7 @@ pub mod signing;
 pub mod users;
 pub mod verify;
 pub mod views;
+pub mod webhooks;
 
 pub use app::{App, Options};
 pub use caller::{Caller, Principal};

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::Duration as Span;
-use statuspulse_store::{StoreError, idempotency, migrations, sessions, users};
+use statuspulse_store::{StoreError, idempotency, migrations, sessions, users, webhooks::outbox};
 
 use crate::app::App;
 
@@ -11,6 +11,9 @@ const EVERY: Duration = Duration::from_secs(3_600);
 const FORGET_FAILURES: Span = Span::hours(1);
 /// How long a repeat of a request that made a token is recognised.
 pub const IDEMPOTENCY: Span = Span::hours(24);
+/// How long events and their deliveries can be looked at.
+pub const KEEP_EVENTS: Span = Span::days(30);
+const BATCH: i64 = 1_000;
 
 /// Runs at start and every hour; every instance may, each step is one statement that finds nothing the second time.
 pub(crate) async fn run(app: Arc<App>) {
@@ -33,6 +36,14 @@ pub async fn pass(app: &App) -> Result<(), StoreError> {
     let sessions = sessions::remove_ended(&mut conn, now).await?;
     let failures = users::remove_old_login_failures(&mut conn, now - FORGET_FAILURES).await?;
     let requests = idempotency::remove_old(&mut conn, now - IDEMPOTENCY).await?;
-    tracing::debug!(sessions, failures, requests, "housekeeping done");
+    let mut events = 0;
+    loop {
+        let removed = outbox::remove_old(&mut conn, now - KEEP_EVENTS, BATCH).await?;
+        events += removed;
+        if i64::try_from(removed).unwrap_or(BATCH) < BATCH {
+            break;
+        }
+    }
+    tracing::debug!(sessions, failures, requests, events, "housekeeping done");
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use statuspulse_audit::{Action, Actor, AlertRule, Class, Event, Outcome};
+use statuspulse_audit::{Action, Actor, AlertRule, Class, Event, EventType, Outcome};
 use statuspulse_policy::{AlertId, GrantId, KeyId};
 use statuspulse_store::{
     AsyncConnection as _, Conn, StoreError,
@@ -32,6 +32,7 @@ use crate::{
     app::App,
     caller::{Caller, Principal},
     error::AppError,
+    webhooks::News,
 };
 
 /// Events that wait to be written, at most; about 40 MB.
@@ -370,7 +371,23 @@ pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<
         .with("alert_id", id.to_string())
         .with("rule", happening.rule.as_str())
         .with("subject", happening.subject.clone());
-    app.recorder.record(conn, event).await
+    app.recorder.record(conn, event).await?;
+    let Some(organization) = happening.organization else { return Ok(()) };
+    News::new(EventType::AlertOpened, organization)
+        .with(
+            "alert",
+            json!({
+                "id": id.to_string(),
+                "rule": happening.rule.as_str(),
+                "severity": happening.rule.severity(happening.count).as_str(),
+                "status": "open",
+                "subject": {"kind": happening.subject_kind, "id": happening.subject},
+                "opened_at": happening.first_at,
+                "count": happening.count,
+            }),
+        )
+        .tell(app, conn)
+        .await
 }
 
 async fn write_gap(app: &App, conn: &mut Conn, lost: u64, now: DateTime<Utc>) -> Result<(), StoreError> {

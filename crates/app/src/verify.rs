@@ -219,6 +219,9 @@ async fn decide<'a>(
         Err(()) => return (Err(Code::Unavailable.into()), None),
     };
     let outcome = judge_found(app, call, &found, token, now).await;
+    if outcome.is_ok() {
+        checks::claim_if_sealed(app, &found);
+    }
     (outcome, Some(Credential::Key(found)))
 }
 

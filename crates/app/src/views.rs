@@ -17,10 +17,15 @@ use crate::{
 };
 
 mod oauth;
+mod webhooks;
 
 pub use oauth::{
     AddedSecretJson, AppJson, AppPageJson, AppSecretJson, ClientSecretJson, FailureJson, FailurePageJson, GrantAppJson,
     GrantJson, GrantPageJson, GrantUserJson, RegisteredJson, RevokedGrantsJson,
+};
+pub use webhooks::{
+    DeliveryJson, DeliveryPageJson, InventoryJson, QueuedJson, SignedWebhookJson, SigningSecretJson, WebhookJson,
+    WebhookPageJson,
 };
 
 /// A key; never holds more of its token than the hint.
@@ -64,6 +69,16 @@ pub struct CreatorJson {
     email: Option<String>,
 }
 
+impl CreatorJson {
+    /// Who made something; a person with the address, where it is known.
+    pub(crate) fn new(by: Creator, email: Option<String>) -> Self {
+        match by {
+            Creator::User(id) => Self { kind: "user", id: id.to_string(), email },
+            Creator::Operator(name) => Self { kind: "operator", id: name, email: None },
+        }
+    }
+}
+
 /// The next version of a key, while it waits to be picked up.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Successor)]
@@ -85,10 +100,7 @@ impl KeyJson {
     #[must_use]
     pub fn new(app: &App, view: KeyView) -> Self {
         let KeyView { key, current, status, ends_at, organization, created_by_email, successor } = view;
-        let created_by = match key.created_by {
-            Creator::User(id) => CreatorJson { kind: "user", id: id.to_string(), email: created_by_email },
-            Creator::Operator(name) => CreatorJson { kind: "operator", id: name, email: None },
-        };
+        let created_by = CreatorJson::new(key.created_by, created_by_email);
         Self {
             id: key.id.as_uuid(),
             organization,

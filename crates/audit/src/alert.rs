@@ -29,6 +29,8 @@ pub enum AlertRule {
     Integrity,
     /// Events were lost.
     AuditGap,
+    /// What tells people doesn't reach them: an endpoint answers no more.
+    WatchImpaired,
 }
 
 /// How urgent an alert is.
@@ -75,6 +77,7 @@ impl AlertRule {
             Self::CodeReplay => "code_replay",
             Self::Integrity => "integrity",
             Self::AuditGap => "audit_gap",
+            Self::WatchImpaired => "watch_impaired",
         }
     }
 
@@ -83,7 +86,9 @@ impl AlertRule {
     pub const fn severity(self, count: i64) -> Severity {
         match self {
             Self::OutOfScope if count < 100 => Severity::Medium,
-            Self::OutOfScope | Self::RotatedKeyUsed | Self::RefreshReuse | Self::CodeReplay => Severity::High,
+            Self::OutOfScope | Self::RotatedKeyUsed | Self::RefreshReuse | Self::CodeReplay | Self::WatchImpaired => {
+                Severity::High
+            }
             Self::RevokedKeyUsed | Self::CredentialInUrl => Severity::Medium,
             Self::LeakedKey | Self::CanaryUsed | Self::Integrity | Self::AuditGap => Severity::Critical,
         }
@@ -98,7 +103,7 @@ impl AlertRule {
             }
             Self::LeakedKey | Self::CanaryUsed | Self::CredentialInUrl => &["CC6.1", "CC7.3", "CC7.4"],
             Self::Integrity => &["CC7.2", "CC7.3"],
-            Self::AuditGap => &["CC7.2", "A1.2"],
+            Self::AuditGap | Self::WatchImpaired => &["CC7.2", "A1.2"],
         }
     }
 

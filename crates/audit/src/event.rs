@@ -109,6 +109,20 @@ actions! {
     OauthIntrospect = "oauth.introspect",
     /// The key of signed access tokens was changed.
     SigningKeyRotate = "settings.signing_key_rotate",
+    /// An endpoint was made.
+    WebhookCreate = "webhook.create",
+    /// An endpoint was changed; switching it on and off too.
+    WebhookUpdate = "webhook.update",
+    /// An endpoint was taken away.
+    WebhookDelete = "webhook.delete",
+    /// An endpoint got a new signing secret.
+    WebhookSecretRotate = "webhook.secret_rotate",
+    /// An endpoint was tried.
+    WebhookTest = "webhook.test",
+    /// A delivery was queued again.
+    WebhookRetry = "webhook.retry",
+    /// An endpoint was switched off by the service: it is gone, or has failed for too long.
+    WebhookDisable = "webhook.disable",
     /// An alert was opened.
     AlertOpen = "alert.open",
     /// Events that could not be written: how many, and why.

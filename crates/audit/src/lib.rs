@@ -7,7 +7,9 @@ pub mod event;
 pub mod fingerprint;
 pub mod redact;
 pub mod user_agent;
+pub mod webhook;
 
 pub use alert::{AlertRule, Severity};
 pub use event::{Action, Actor, Class, Event, Outcome};
 pub use fingerprint::{Fingerprint, FingerprintKey, RequestTraits};
+pub use webhook::{DeliveryStatus, DisabledReason, EndpointKind, EventType};

@@ -22,7 +22,7 @@ pub enum Creator {
 /// The state of one version as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionState {
-    /// A slot for a successor, without a secret.
+    /// A slot for a successor: without a secret, or with one that was sealed to the key's recipient.
     Pending,
     /// The current version.
     Live,
@@ -60,11 +60,11 @@ pub struct KeyVersion {
     pub number: i32,
     /// Stored state.
     pub state: VersionState,
-    /// Look-up digest; none for a slot.
+    /// Look-up digest; none for a slot without a secret.
     pub lookup_id: Option<LookupId>,
     /// The pepper under which the digest was made.
     pub pepper_version: i16,
-    /// bcrypt hash: `Some(Err)` when the stored text isn't one of ours, none for a slot.
+    /// bcrypt hash: `Some(Err)` when the stored text isn't one of ours, none for a slot without a secret.
     pub secret_hash: Option<Result<SecretHash, crate::digest::BrokenHash>>,
     /// What may be shown of the token.
     pub hint: String,
@@ -188,7 +188,9 @@ impl Key {
         let ended = match version.state {
             VersionState::Live => None,
             VersionState::Superseded => Some(version.valid_until),
-            // A slot holds no secret and can't be found; should one ever be, it is refused for good.
+            // A sealed successor may be used from the moment it is made; its first use is its claim.
+            VersionState::Pending if version.secret_hash.is_some() => Some(version.valid_until),
+            // A slot without a secret can't be found; should one ever be, it is refused for good.
             VersionState::Revoked | VersionState::Pending => Some(DateTime::<Utc>::MIN_UTC),
         };
         Grant {

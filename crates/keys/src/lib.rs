@@ -9,6 +9,7 @@ pub mod directory;
 pub mod key;
 pub mod lifespan;
 pub mod master;
+pub mod notice;
 pub mod rotation;
 pub mod successor;
 pub mod token;

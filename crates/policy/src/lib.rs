@@ -32,6 +32,6 @@ pub use path::{CanonicalPath, MAX_PATH_BYTES};
 pub use routes::{RefusedRoute, Requirement};
 pub use scope::{ScopeBit, ScopeName, ScopeSet};
 pub use subject::{
-    AlertId, AppId, AppSecretId, EventId, GrantId, InstanceId, KeyId, KeyVersionId, OrganizationId, RequestId, Role,
-    SessionId, UserId, uuid_v7,
+    AlertId, AppId, AppSecretId, DeliveryId, EventId, GrantId, InstanceId, KeyId, KeyVersionId, OrganizationId,
+    RequestId, Role, SessionId, UserId, WebhookId, uuid_v7,
 };

@@ -75,6 +75,10 @@ ids! {
     AppSecretId;
     /// One person's, or one app's own, authorization of an app.
     GrantId;
+    /// An endpoint that gets events of an organization.
+    WebhookId;
+    /// One event on its way to one endpoint.
+    DeliveryId;
 }
 
 /// A UUIDv7 (RFC 9562 §5.7) of the instant `at`, cut to milliseconds, and 74 of the 80 bits of `random`.

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Duration, Utc};
 use diesel::{
     AsChangeset, BoolExpressionMethods as _, ExpressionMethods as _, Insertable, JoinOnDsl as _,
-    OptionalExtension as _, QueryDsl as _, Queryable, QueryableByName, Selectable, SelectableHelper as _, sql_query,
-    sql_types::{BigInt, Double, Integer, Timestamptz, Uuid as SqlUuid},
+    OptionalExtension as _, QueryDsl as _, Queryable, Selectable, SelectableHelper as _,
 };
 use diesel_async::RunQueryDsl as _;
 use ipnetwork::IpNetwork;
@@ -15,9 +14,8 @@ use statuspulse_keys::{
     digest::{HASH_SCHEME, LookupId, SecretHash},
     directory::KeySnapshot,
     key::{Key, KeyVersion, VersionState},
-    lifespan::LifespanCaps,
 };
-use statuspulse_policy::{Environment, KeyId, KeyVersionId, OrganizationId, ScopeSet};
+use statuspulse_policy::{KeyId, KeyVersionId, OrganizationId, ScopeSet};
 use uuid::Uuid;
 
 use crate::{
@@ -28,9 +26,11 @@ use crate::{
 };
 
 mod list;
+mod schedule;
 mod usage;
 
 pub use list::{KeyFilter, ListedKey, count_alive, list};
+pub use schedule::{Notice, end_notices, note_end, notices_due, slots_due};
 pub use usage::{Usage, write_usage};
 
 /// Index that refuses a second version with the same look-up digest.
@@ -150,6 +150,29 @@ impl From<&Key> for KeyRow {
     }
 }
 
+impl VersionRow {
+    fn new(key: &Key, version: &KeyVersion) -> Self {
+        let hash = version.secret_hash.as_ref().and_then(|hash| hash.as_ref().ok());
+        Self {
+            id: version.id.as_uuid(),
+            organization_id: key.organization_id.as_uuid(),
+            key_id: key.id.as_uuid(),
+            version: version.number,
+            state: version.state.as_str().to_owned(),
+            lookup_id: version.lookup_id.map(|id| id.as_bytes().to_vec()),
+            pepper_version: version.pepper_version,
+            secret_hash: hash.map(|hash| hash.as_str().to_owned()),
+            hash_scheme: HASH_SCHEME.to_owned(),
+            hint: version.hint.clone(),
+            created_at: micros(version.created_at),
+            expires_at: micros(version.expires_at),
+            valid_until: micros(version.valid_until),
+            claimed_at: version.claimed_at.map(micros),
+            seq: key.sequence,
+        }
+    }
+}
+
 impl TryFrom<VersionRow> for KeyVersion {
     type Error = StoreError;
 
@@ -195,49 +218,20 @@ pub async fn insert(conn: &mut Conn, key: &Key, version: &KeyVersion) -> Result<
 /// # Errors
 /// As [`insert`].
 pub async fn insert_version(conn: &mut Conn, key: &Key, version: &KeyVersion) -> Result<(), StoreError> {
-    let row = VersionRow {
-        id: version.id.as_uuid(),
-        organization_id: key.organization_id.as_uuid(),
-        key_id: key.id.as_uuid(),
-        version: version.number,
-        state: version.state.as_str().to_owned(),
-        lookup_id: version.lookup_id.map(|id| id.as_bytes().to_vec()),
-        pepper_version: version.pepper_version,
-        secret_hash: version.secret_hash.as_ref().and_then(|hash| hash.as_ref().ok()).map(|h| h.as_str().to_owned()),
-        hash_scheme: HASH_SCHEME.to_owned(),
-        hint: version.hint.clone(),
-        created_at: micros(version.created_at),
-        expires_at: micros(version.expires_at),
-        valid_until: micros(version.valid_until),
-        claimed_at: version.claimed_at.map(micros),
-        seq: key.sequence,
-    };
-    diesel::insert_into(key_versions::table).values(row).execute(conn).await?;
+    diesel::insert_into(key_versions::table).values(VersionRow::new(key, version)).execute(conn).await?;
     Ok(())
 }
 
-/// Makes a slot for a successor: a version without a secret. `false` when there is one already, however many instances
-/// come at once.
+/// Makes a slot for a successor: a version without a secret, or with a sealed one. `false` when there is one already,
+/// however many instances come at once.
 ///
 /// # Errors
-/// When the database can't be reached.
+/// As [`insert`].
 pub async fn insert_slot(conn: &mut Conn, key: &Key, slot: &KeyVersion) -> Result<bool, StoreError> {
     let made = diesel::insert_into(key_versions::table)
-        .values((
-            key_versions::id.eq(slot.id.as_uuid()),
-            key_versions::organization_id.eq(key.organization_id.as_uuid()),
-            key_versions::key_id.eq(key.id.as_uuid()),
-            key_versions::version.eq(slot.number),
-            key_versions::state.eq(VersionState::Pending.as_str()),
-            key_versions::pepper_version.eq(slot.pepper_version),
-            key_versions::hash_scheme.eq(HASH_SCHEME),
-            key_versions::hint.eq(""),
-            key_versions::created_at.eq(micros(slot.created_at)),
-            key_versions::expires_at.eq(micros(slot.expires_at)),
-            key_versions::valid_until.eq(micros(slot.valid_until)),
-            key_versions::seq.eq(key.sequence),
-        ))
-        .on_conflict_do_nothing()
+        .values(VersionRow::new(key, slot))
+        .on_conflict((key_versions::key_id, key_versions::version))
+        .do_nothing()
         .execute(conn)
         .await?;
     Ok(made == 1)
@@ -282,53 +276,6 @@ pub async fn remove_slot(conn: &mut Conn, key: KeyId) -> Result<bool, StoreError
     let waiting = key_versions::table
         .filter(key_versions::key_id.eq(key.as_uuid()).and(key_versions::state.eq(VersionState::Pending.as_str())));
     Ok(diesel::delete(waiting).execute(conn).await? > 0)
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-}
-
-/// Keys of which a slot has to be made (Auto-Rotate, and the end is near) or taken away (it has outlived the key). Who asks
-/// judges each again under its lock; the times are those of `statuspulse_keys::successor`.
-///
-/// # Errors
-/// When the database can't be reached.
-pub async fn slots_due(
-    conn: &mut Conn,
-    now: DateTime<Utc>,
-    ahead: Duration,
-    limit: i64,
-) -> Result<Vec<KeyId>, StoreError> {
-    let usual = LifespanCaps::default();
-    let days = |environment| usual.days(environment).cast_signed();
-    let ids: Vec<Id> = sql_query(
-        "SELECT id FROM (
-             SELECT k.id, v.created_at,
-                    LEAST(v.expires_at, v.created_at + make_interval(secs => 86400 * CASE k.environment
-                        WHEN 'production' THEN LEAST(o.max_lifespan_production_days, $2)
-                        WHEN 'staging' THEN LEAST(o.max_lifespan_staging_days, $3)
-                        ELSE LEAST(o.max_lifespan_analytics_days, $4) END)) AS ends,
-                    EXISTS (SELECT 1 FROM key_versions s WHERE s.key_id = k.id AND s.state = 'pending') AS waits
-             FROM keys k
-             JOIN key_versions v ON v.key_id = k.id AND v.version = k.current_version
-             JOIN organizations o ON o.id = k.organization_id
-             WHERE k.auto_rotate AND k.revoked_at IS NULL AND NOT k.canary
-         ) AS near
-         WHERE (NOT waits AND ends > $1 AND ends - LEAST(make_interval(secs => $5), (ends - created_at) / 2) <= $1)
-            OR (waits AND ends <= $1)
-         ORDER BY ends, id LIMIT $6",
-    )
-    .bind::<Timestamptz, _>(now)
-    .bind::<Integer, _>(days(Environment::Production))
-    .bind::<Integer, _>(days(Environment::Staging))
-    .bind::<Integer, _>(days(Environment::Analytics))
-    .bind::<Double, _>(ahead.num_seconds() as f64)
-    .bind::<BigInt, _>(limit)
-    .load(conn)
-    .await?;
-    Ok(ids.into_iter().map(|row| KeyId::from_uuid(row.id)).collect())
 }
 
 /// What stands beside the current versions of keys: slots, and predecessors that are still accepted.

@@ -23,6 +23,7 @@ mod rows;
 mod schema;
 pub mod sessions;
 pub mod users;
+pub mod webhooks;
 
 pub use diesel_async::{AsyncConnection, AsyncPgConnection as Conn};
 pub use error::StoreError;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use statuspulse_app::{
     keys::{self, ExplainCall, ListKeys, Page, RotateKey, Switch},
-    views::{AllowlistJson, ExplanationJson, KeyJson, KeyPageJson, ReceiptJson, RotatedJson},
+    views::{AllowlistJson, ExplanationJson, InventoryJson, KeyJson, KeyPageJson, ReceiptJson, RotatedJson},
 };
 use statuspulse_keys::Status;
 use statuspulse_policy::KeyId;
@@ -65,6 +65,12 @@ pub(crate) enum KeyCommand {
     Allowlist(AllowlistCommand),
     /// Say step by step how a call with a key would be judged; counts nothing.
     Explain(ExplainArgs),
+    /// List the living keys that want a look, by reason.
+    Inventory {
+        /// Slug of the organization.
+        #[arg(long)]
+        org: String,
+    },
     /// End every key of an organization that fits, for good.
     RevokeMany(bulk::RevokeManyArgs),
 }
@@ -195,6 +201,7 @@ impl KeyCommand {
                 output.answer(&AllowlistJson::new(app, view, warnings), key_with_warnings)
             }
             Self::Explain(args) => explain(context, args).await,
+            Self::Inventory { org } => inventory(context, &org).await,
             Self::RevokeMany(args) => args.run(context).await,
         }
     }
@@ -276,6 +283,17 @@ async fn explain(context: &Context, args: ExplainArgs) -> Result<(), CliError> {
         let verdict = if answer["allowed"] == Value::Bool(true) { "allowed" } else { "refused" };
         let steps = table(&answer["steps"], &["step", "outcome", "detail"]);
         format!("{steps}\n\n{verdict}: {} ({})", answer["code"].as_str().unwrap_or_default(), answer["status"])
+    })
+}
+
+async fn inventory(context: &Context, org: &str) -> Result<(), CliError> {
+    let access = context.access(org).await?;
+    let lists = keys::inventory(&context.app, &access).await?;
+    context.output.answer(&InventoryJson::new(&context.app, lists), |answer| {
+        let reasons = answer["reasons"].as_object().into_iter().flatten();
+        let wanted = reasons.filter(|(_, keys)| keys.as_array().is_some_and(|keys| !keys.is_empty()));
+        let parts: Vec<String> = wanted.map(|(reason, keys)| format!("{reason}:\n{}", table(keys, &COLUMNS))).collect();
+        if parts.is_empty() { "no key wants a look".to_owned() } else { parts.join("\n\n") }
     })
 }
 

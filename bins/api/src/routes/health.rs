@@ -68,6 +68,12 @@ fn reasons(state: &State) -> (Vec<ReadinessReason>, Vec<ReadinessReason>) {
     if state.catalog_refused() {
         degraded.push(reason("catalog_refused", "the catalog could not be read again; the one before is in force"));
     }
+    if !state.outgoing.can_send {
+        degraded.push(reason(
+            "webhooks_unavailable",
+            "no root certificates were found; webhooks wait until they are there",
+        ));
+    }
     if app.recorder.is_behind() {
         degraded.push(reason("audit_behind", "audit events wait for the database"));
     }

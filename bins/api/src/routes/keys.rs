@@ -5,8 +5,8 @@ use statuspulse_app::{
     AppError,
     keys::{self, ListKeys, Switch},
     views::{
-        AllowlistJson, ClaimedJson, ExplanationJson, IssuedJson, KeyJson, KeyPageJson, MatrixJson, ReceiptJson,
-        RotatedJson,
+        AllowlistJson, ClaimedJson, ExplanationJson, InventoryJson, IssuedJson, KeyJson, KeyPageJson, MatrixJson,
+        ReceiptJson, RotatedJson,
     },
 };
 
@@ -211,4 +211,13 @@ pub(crate) async fn own(context: Context) -> Answer {
     let found = context.key()?;
     let view = keys::show_own(context.app(), found.organization.id, found.key.key.id).await?;
     Ok(HttpResponse::Ok().json(KeyJson::new(context.app(), view)))
+}
+
+/// Keys that want a look, by reason.
+#[utoipa::path(get, path = "/v1/orgs/{org}/inventory", tag = "keys", security(("session" = []), ("key" = ["keys:read"])),
+    params(("org" = String, Path)), responses(
+    (status = 200, description = "the living keys under each of their reasons", body = InventoryJson)))]
+pub(crate) async fn inventory(context: Context) -> Answer {
+    let lists = keys::inventory(context.app(), context.access()?).await?;
+    Ok(HttpResponse::Ok().json(InventoryJson::new(context.app(), lists)))
 }

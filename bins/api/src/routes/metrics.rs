@@ -59,6 +59,13 @@ fn registry(app: &App) -> Registry {
     all.register("credential_queries", "Queries for credentials that were not in memory", queries);
     all.register("audit_lost", "Audit events that could not be kept", ConstCounter::new(app.recorder.lost()));
     all.register("audit_behind", "Whether audit events wait for the database", flag(app.recorder.is_behind()));
+    let (succeeded, failed) = app.deliveries.read();
+    all.register(
+        "webhooks_delivered",
+        "Attempts to deliver an event that were answered by a 2xx",
+        ConstCounter::new(succeeded),
+    );
+    all.register("webhooks_failed", "Attempts to deliver an event that failed", ConstCounter::new(failed));
     let cleaned = Family::<Rows, Counter>::default();
     for (chore, rows) in app.oauth_cleaned.rows() {
         cleaned.get_or_create(&Rows { chore }).inc_by(rows);

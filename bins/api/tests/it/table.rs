@@ -12,19 +12,9 @@ use crate::support::World;
 /// Endpoints of the contract that are still to come, each with the feature that brings it. A line that is served, or that
 /// the contract doesn't name, fails.
 const TO_COME: &[(&str, &str)] = &[
-    // Preview and suggestions from the audit trail; the inventory with the care of credentials.
+    // Preview and suggestions from the audit trail.
     ("POST", "/v1/orgs/{org}/keys/{id}/allowlist/preview"),
     ("GET", "/v1/orgs/{org}/keys/{id}/suggestions"),
-    ("GET", "/v1/orgs/{org}/inventory"),
-    // Webhooks.
-    ("POST", "/v1/orgs/{org}/webhooks"),
-    ("GET", "/v1/orgs/{org}/webhooks/{id}"),
-    ("PATCH", "/v1/orgs/{org}/webhooks/{id}"),
-    ("DELETE", "/v1/orgs/{org}/webhooks/{id}"),
-    ("POST", "/v1/orgs/{org}/webhooks/{id}/test"),
-    ("POST", "/v1/orgs/{org}/webhooks/{id}/rotate-secret"),
-    ("GET", "/v1/orgs/{org}/webhooks/{id}/deliveries"),
-    ("POST", "/v1/orgs/{org}/webhooks/{id}/deliveries/{delivery}/retry"),
     // The audit trail for readers, and alerts.
     ("GET", "/v1/orgs/{org}/audit/events"),
     ("GET", "/v1/orgs/{org}/audit/export"),
@@ -32,8 +22,6 @@ const TO_COME: &[(&str, &str)] = &[
     ("GET", "/v1/orgs/{org}/alerts"),
     ("POST", "/v1/orgs/{org}/alerts/{id}/acknowledge"),
     ("POST", "/v1/orgs/{org}/alerts/{id}/resolve"),
-    // Leaks.
-    ("POST", "/v1/leaks/github"),
     // The dashboard's pages.
     ("GET", "/"),
     ("GET", "/keys"),
@@ -51,6 +39,7 @@ const TO_COME: &[(&str, &str)] = &[
 /// pages need.
 const BESIDE: &[(&str, &str)] = &[
     ("GET", "/v1/orgs/{org}/apps"),
+    ("GET", "/v1/orgs/{org}/webhooks"),
     ("GET", "/oauth/authorize"),
     ("POST", "/oauth/authorize"),
     ("POST", "/oauth/token"),

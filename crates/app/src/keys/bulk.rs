@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use statuspulse_audit::{Action, Class};
+use serde_json::json;
+use statuspulse_audit::{Action, Class, EventType};
 use statuspulse_keys::{Creator, VersionState};
 use statuspulse_policy::{Environment, InstanceId};
 use statuspulse_store::{
@@ -9,13 +10,15 @@ use statuspulse_store::{
     keys::{self, KeyFilter, ListedKey},
     page::Position,
     users,
+    webhooks::outbox,
 };
 
-use super::{is_running, lost_race, state};
+use super::{current_of, is_running, lost_race, state};
 use crate::{
     app::App,
     caller::{Access, Caller},
     error::AppError,
+    webhooks::News,
 };
 
 const PAGE: i64 = 200;
@@ -103,6 +106,13 @@ pub async fn revoke_many(
                 if !keys::update(conn, &snapshot.key, seen).await? {
                     return Err(lost_race());
                 }
+                let current = current_of(&snapshot)?;
+                News::of_key(EventType::KeyRevoked, &snapshot.key, current, current.expires_at)
+                    .with("reason", json!("bulk"))
+                    .tell(app, conn)
+                    .await?;
+                keys::remove_slot(conn, snapshot.key.id).await?;
+                outbox::forget_sealed_of(conn, snapshot.key.id).await?;
                 for version in &mut snapshot.versions {
                     let was = version.state;
                     if is_running(was) && version.valid_until > now {

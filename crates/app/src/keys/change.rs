@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use serde_json::json;
-use statuspulse_audit::{Action, Class};
+use statuspulse_audit::{Action, Class, EventType};
 use statuspulse_keys::{Status, VersionState, directory::KeySnapshot};
 use statuspulse_policy::{AllowAny, Allowlist, Cidr, KeyId};
-use statuspulse_store::{AsyncConnection as _, audit, feed, keys, organizations};
+use statuspulse_store::{AsyncConnection as _, audit, feed, keys, organizations, webhooks::outbox};
 
 use super::{
     KeyView, Warning, allowlist_for, allowlist_warnings, check_key_name, check_rate_limit, check_recipient,
@@ -15,6 +15,7 @@ use crate::{
     app::App,
     caller::{Access, Caller},
     error::{AppError, allowlist_errors},
+    webhooks::News,
 };
 
 /// Past calls that a new list is compared with.
@@ -86,8 +87,18 @@ pub async fn change(
             if !keys::update(conn, &snapshot.key, seen).await? {
                 return Err(lost_race());
             }
-            if !snapshot.key.auto_rotate && before.auto_rotate {
+            let recipient_changed = changed.contains(&"successor_public_key");
+            if recipient_changed {
+                let current = current_of(&snapshot)?;
+                News::of_key(EventType::KeyRecipientChanged, &snapshot.key, current, current.expires_at)
+                    .with("sealed", json!(snapshot.key.successor_public_key.is_some()))
+                    .tell(app, conn)
+                    .await?;
+            }
+            // What was sealed to the recipient of before must not open anything; the next round makes another slot.
+            if !snapshot.key.auto_rotate && before.auto_rotate || recipient_changed {
                 keys::remove_slot(conn, id).await?;
+                outbox::forget_sealed_of(conn, id).await?;
                 snapshot.versions.retain(|held| held.state != VersionState::Pending);
             }
             if let Some(end) = expires_at {

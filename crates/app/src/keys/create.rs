@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use statuspulse_audit::{Action, Class};
+use statuspulse_audit::{Action, Class, EventType};
 use statuspulse_keys::{Key, KeyVersion, Prefix, SecretHash, Token, VersionState, token::ENTROPY_BYTES};
 use statuspulse_policy::{Environment, KeyId, KeyVersionId};
 use statuspulse_store::{
@@ -23,6 +23,7 @@ use crate::{
     caller::{Access, Caller},
     error::{AppError, FieldError},
     maintenance::IDEMPOTENCY,
+    webhooks::News,
 };
 
 /// What a new key is asked to be, as it comes from outside.
@@ -141,6 +142,7 @@ async fn write(
             other => other?,
         }
         request.deliver(app, conn, key.id, 1).await?;
+        News::of_key(EventType::KeyCreated, &key, &version, version.expires_at).tell(app, conn).await?;
         let snapshot = keys::find(conn, Some(organization.id), key.id).await?.ok_or(AppError::NotFound("key"))?;
         view(conn, access, snapshot, now).await
     })

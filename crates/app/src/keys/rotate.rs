@@ -1,10 +1,10 @@
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use serde_json::json;
-use statuspulse_audit::{Action, Class};
+use statuspulse_audit::{Action, Class, EventType};
 use statuspulse_keys::{Token, rotation, successor};
 use statuspulse_policy::KeyId;
-use statuspulse_store::{AsyncConnection as _, feed, keys, organizations};
+use statuspulse_store::{AsyncConnection as _, feed, keys, organizations, webhooks::outbox};
 
 use super::{
     KeyView,
@@ -17,6 +17,7 @@ use crate::{
     app::App,
     caller::{Access, Caller},
     error::AppError,
+    webhooks::News,
 };
 
 /// The longest overlap: seven days.
@@ -154,6 +155,12 @@ async fn write(
             },
         }
         request.deliver(app, conn, id, number).await?;
+        outbox::forget_sealed_of(conn, id).await?;
+        News::of_key(EventType::KeyRotated, &snapshot.key, &version, version.expires_at)
+            .with("previous_version", json!(previous.number))
+            .with("previous_valid_until", json!(previous_end))
+            .tell(app, conn)
+            .await?;
         snapshot.versions.push(version);
         Ok((view(conn, access, snapshot, now).await?, previous_end))
     })

@@ -1,16 +1,18 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use statuspulse_audit::{Action, Class};
+use serde_json::json;
+use statuspulse_audit::{Action, Class, EventType};
 use statuspulse_keys::{VersionState, directory::KeySnapshot};
 use statuspulse_policy::{InstanceId, KeyId};
-use statuspulse_store::{AsyncConnection as _, Conn, feed, instances, keys};
+use statuspulse_store::{AsyncConnection as _, Conn, feed, instances, keys, webhooks::outbox};
 
-use super::{KeyView, is_running, lost_race, refuse_revoked, view};
+use super::{KeyView, current_of, is_running, lost_race, refuse_revoked, view};
 use crate::{
     app::App,
     caller::{Access, Caller},
     error::AppError,
+    webhooks::News,
 };
 
 /// An instance that has been silent for its staleness bound and this much more is no longer waited for: it answers 503
@@ -147,8 +149,16 @@ pub(crate) async fn set(
         return Err(lost_race());
     }
     let sequence = key.sequence;
+    if let Some((kind, reason)) = told(switch) {
+        let current = current_of(snapshot)?;
+        News::of_key(kind, &snapshot.key, current, current.expires_at)
+            .with("reason", json!(reason))
+            .tell(app, conn)
+            .await?;
+    }
     if matches!(switch, Switch::Revoke(_)) {
         keys::remove_slot(conn, snapshot.key.id).await?;
+        outbox::forget_sealed_of(conn, snapshot.key.id).await?;
         snapshot.versions.retain(|held| held.state != VersionState::Pending);
         for version in &mut snapshot.versions {
             let was = version.state;
@@ -162,6 +172,15 @@ pub(crate) async fn set(
         }
     }
     Ok(Some(sequence))
+}
+
+/// What endpoints are told of it.
+fn told(switch: &Switch) -> Option<(EventType, Option<&str>)> {
+    match switch {
+        Switch::Revoke(reason) => Some((EventType::KeyRevoked, reason.as_deref())),
+        Switch::Disable => Some((EventType::KeyDisabled, None)),
+        Switch::Enable => None,
+    }
 }
 
 /// Waits until every instance has a change.

@@ -3,24 +3,25 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use statuspulse_audit::{Action, Class};
+use statuspulse_audit::{Action, Actor, Class, EventType};
 use statuspulse_keys::{
-    KeyVersion, VersionState,
+    KeyVersion, Status, VersionState,
     directory::{Found, KeySnapshot},
     successor::{self, AHEAD, NothingToClaim},
 };
 use statuspulse_policy::{KeyId, KeyVersionId};
-use statuspulse_store::{AsyncConnection as _, Conn, feed, keys, organizations};
+use statuspulse_store::{AsyncConnection as _, Conn, feed, keys, organizations, webhooks::outbox};
 
 use super::{
     KeyView,
     create::{NewSecret, TOKEN_TAKEN},
-    current_of, current_status, is_running, lost_race, view,
+    current_of, current_status, is_running, lost_race, sealing, view,
 };
 use crate::{
     app::App,
     caller::{Access, Caller, Right},
     error::AppError,
+    webhooks::News,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -52,11 +53,14 @@ pub(crate) async fn run(app: Arc<App>) {
 /// # Errors
 /// 503.
 pub async fn pass(app: &App) -> Result<usize, AppError> {
-    let ids = keys::slots_due(&mut *app.conn().await?, app.env.now(), AHEAD, BATCH).await?;
+    let now = app.env.now();
+    outbox::forget_sealed(&mut *app.conn().await?, now).await?;
+    let ids = keys::slots_due(&mut *app.conn().await?, now, AHEAD, BATCH).await?;
     let mut done = 0;
     for id in ids {
+        let sealed = seal_for(app, id).await?;
         let mut conn = app.conn().await?;
-        if conn.transaction(async |conn| settle(app, conn, id).await).await? {
+        if conn.transaction(async |conn| settle(app, conn, id, sealed.as_ref()).await).await? {
             done += 1;
         }
     }
@@ -66,50 +70,110 @@ pub async fn pass(app: &App) -> Result<usize, AppError> {
     Ok(done)
 }
 
-async fn settle(app: &App, conn: &mut Conn, id: KeyId) -> Result<bool, AppError> {
+/// A successor's token, sealed to the key's recipient (keys §7). Made before the transaction opens, like every secret.
+struct Sealed {
+    secret: NewSecret,
+    recipient: String,
+    armoured: String,
+}
+
+/// Makes and seals the token of a key that has a recipient; none where the holder picks it up by the old token.
+async fn seal_for(app: &App, id: KeyId) -> Result<Option<Sealed>, AppError> {
+    let Some(seen) = keys::find(&mut *app.conn().await?, None, id).await? else { return Ok(None) };
+    let Some(recipient) = seen.key.successor_public_key.clone() else { return Ok(None) };
+    let secret = NewSecret::make(app, seen.key.environment).await?;
+    match sealing::seal_to(&recipient, secret.token.expose()) {
+        Ok(armoured) => Ok(Some(Sealed { secret, recipient, armoured })),
+        Err(error) => {
+            // One bad row must not keep the others from being prepared; its holder still picks up by the old token.
+            tracing::error!(key = %id, %error, "a successor could not be sealed to its recipient");
+            Ok(None)
+        }
+    }
+}
+
+async fn settle(app: &App, conn: &mut Conn, id: KeyId, sealed: Option<&Sealed>) -> Result<bool, AppError> {
     let Some(mut snapshot) = keys::lock(conn, None, id).await? else { return Ok(false) };
     let Some(organization) = organizations::by_id(conn, snapshot.key.organization_id).await? else { return Ok(false) };
     let (caps, now) = (organization.settings.caps, app.env.now());
     let current = current_of(&snapshot)?.clone();
     let due = successor::is_due(&snapshot, &current, &caps, now);
-    let ended = now >= caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
-    let outlived = ended && successor::slot(&snapshot).is_some();
+    let until = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
+    let outlived = now >= until && successor::slot(&snapshot).is_some();
+    // What was sealed to a recipient of a moment ago is thrown away; the next round seals to the one of now.
+    let sealed = sealed.filter(|sealed| snapshot.key.successor_public_key.as_deref() == Some(&sealed.recipient));
     if !(due || outlived) {
         return Ok(false);
     }
     let event = Caller::system(app)
         .event(app, Class::A, Action::KeyUpdate, Some(organization.id))?
         .with("key_id", id.to_string())
-        .with("successor", if due { "pending" } else { "removed" });
+        .with("successor", if due { "pending" } else { "removed" })
+        .with("sealed", due && sealed.is_some());
     app.recorder.record(conn, event).await?;
     let seen = snapshot.key.sequence;
     snapshot.key.sequence = feed::next(conn).await?;
     if due {
-        let until = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
-        let slot = KeyVersion {
-            id: KeyVersionId::from_uuid(app.env.id()?),
-            number: current.number + 1,
-            state: VersionState::Pending,
-            lookup_id: None,
-            pepper_version: current.pepper_version,
-            secret_hash: None,
-            hint: String::new(),
-            created_at: now,
-            expires_at: until,
-            valid_until: until,
-            claimed_at: None,
+        let number = current.number + 1;
+        let version = match sealed {
+            Some(sealed) => {
+                KeyVersion { state: VersionState::Pending, ..sealed.secret.version(app, number, now, until)? }
+            }
+            None => KeyVersion {
+                id: KeyVersionId::from_uuid(app.env.id()?),
+                number,
+                state: VersionState::Pending,
+                lookup_id: None,
+                pepper_version: current.pepper_version,
+                secret_hash: None,
+                hint: String::new(),
+                created_at: now,
+                expires_at: until,
+                valid_until: until,
+                claimed_at: None,
+            },
         };
-        if !keys::insert_slot(conn, &snapshot.key, &slot).await? {
+        if !keys::insert_slot(conn, &snapshot.key, &version).await? {
             return Err(lost_race());
         }
+        if sealed.is_some() {
+            // Never three tokens that work: one inside an overlap ends now.
+            end_overlapping(conn, &mut snapshot, now).await?;
+        }
+        let news = News::of_key(EventType::KeySuccessorReady, &snapshot.key, &current, until)
+            .with("version", json!(number))
+            .with("available_until", json!(until));
+        let news = match sealed {
+            Some(sealed) => news.with_sealed(sealed.armoured.clone(), until),
+            None => news,
+        };
+        news.tell(app, conn).await?;
     }
     if !keys::update(conn, &snapshot.key, seen).await? {
         return Err(lost_race());
     }
     if !due {
         keys::remove_slot(conn, id).await?;
+        outbox::forget_sealed_of(conn, id).await?;
     }
     Ok(true)
+}
+
+async fn end_overlapping(
+    conn: &mut Conn,
+    snapshot: &mut KeySnapshot,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), AppError> {
+    let sequence = snapshot.key.sequence;
+    for held in &mut snapshot.versions {
+        if held.state == VersionState::Superseded && held.valid_until > now {
+            held.valid_until = now;
+            if !keys::end_version(conn, held, VersionState::Superseded, sequence).await? {
+                return Err(lost_race());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Picks the successor up: the slot gets its secret, and is the current version from now on. The old token works until its
@@ -184,9 +248,66 @@ async fn fill(
     if !put(conn, &slot, &version, sequence).await? || !keys::update(conn, &snapshot.key, seen).await? {
         return Err(lost_race());
     }
+    // A sealed one had another secret, which is gone by now.
+    outbox::forget_sealed_of(conn, id).await?;
+    claimed_news(&snapshot, &version, old_end).tell(app, conn).await?;
     snapshot.versions.retain(|held| held.number != slot.number);
     snapshot.versions.push(version);
     view(conn, &access, snapshot, now).await
+}
+
+fn claimed_news(snapshot: &KeySnapshot, version: &KeyVersion, old_end: chrono::DateTime<chrono::Utc>) -> News {
+    News::of_key(EventType::KeySuccessorClaimed, &snapshot.key, version, version.expires_at)
+        .with("previous_valid_until", json!(old_end))
+}
+
+/// The first use of a sealed successor is its claim: it becomes the current version, with a whole lifespan from now on.
+/// Written behind the answer of the call that used it.
+///
+/// # Errors
+/// 503.
+pub(crate) async fn claim_by_use(app: &App, id: KeyId, used: i32) -> Result<(), AppError> {
+    let mut conn = app.conn().await?;
+    conn.transaction(async |conn| {
+        let Some(mut snapshot) = keys::lock(conn, None, id).await? else { return Ok(()) };
+        let organization = organizations::by_id(conn, snapshot.key.organization_id).await?;
+        let Some(organization) = organization else { return Ok(()) };
+        let (caps, now) = (organization.settings.caps, app.env.now());
+        let current = current_of(&snapshot)?.clone();
+        let Some(slot) = successor::slot(&snapshot).filter(|slot| slot.number == used).cloned() else { return Ok(()) };
+        if !matches!(current_status(&snapshot, &caps, now)?, Status::Active | Status::Disabled) {
+            return Ok(());
+        }
+        let lifespan = snapshot.key.lifespan.min(caps.lifespan(snapshot.key.environment));
+        let version = KeyVersion {
+            state: VersionState::Live,
+            created_at: now,
+            expires_at: now + lifespan,
+            valid_until: now + lifespan,
+            claimed_at: Some(now),
+            ..slot.clone()
+        };
+        let mut event = Caller::system(app)
+            .event(app, Class::A, Action::KeyClaim, Some(organization.id))?
+            .with("key_id", id.to_string())
+            .with("version", slot.number)
+            .with("expires_at", json!(version.expires_at))
+            .with("cause", "first_use");
+        event.actor = Actor::ApiKey { id, version: Some(used) };
+        app.recorder.record(conn, event).await?;
+        let seen = snapshot.key.sequence;
+        let sequence = feed::next(conn).await?;
+        let old_end = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
+        snapshot.versions.retain(|held| held.number != slot.number);
+        succeed(conn, &mut snapshot, &current, old_end, now, sequence).await?;
+        snapshot.key.current_version = slot.number;
+        snapshot.key.sequence = sequence;
+        if !put(conn, &slot, &version, sequence).await? || !keys::update(conn, &snapshot.key, seen).await? {
+            return Err(lost_race());
+        }
+        Ok(claimed_news(&snapshot, &version, old_end).tell(app, conn).await?)
+    })
+    .await
 }
 
 /// Writes the secret into the slot.

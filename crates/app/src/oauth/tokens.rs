@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use serde_json::{Map, json};
-use statuspulse_audit::{Action, AlertRule, Event};
+use statuspulse_audit::{Action, AlertRule, Event, EventType};
 use statuspulse_oauth::{
     Field, Form, Grant, GrantStatus, OpaqueToken, Resources, TokenDigest, TokenError, TokenErrorCode, TokenFormat,
     TokenKind,
@@ -33,7 +33,7 @@ use super::{
     client::{Client, authenticate, named, refuse},
     event, known, note_in, refused, scope_names,
 };
-use crate::{app::App, error::AppError, recorder, replica::HeldToken, signing};
+use crate::{app::App, error::AppError, recorder, replica::HeldToken, signing, webhooks::News};
 
 /// An access token on its way to the client.
 pub enum AccessToken {
@@ -356,6 +356,22 @@ impl Exchange<'_> {
         event.class = statuspulse_audit::Class::A;
         note_in(self.app, self.circumstances.caller, conn, event).await?;
         recorder::raise(self.app, conn, &self.happening(grant, rule)).await?;
+        if rule == AlertRule::RefreshReuse {
+            let oauth_app = &self.client.app;
+            News::new(EventType::RefreshReuseDetected, grant.organization_id)
+                .with("grant_id", json!(grant.id.to_string()))
+                .with("user_id", json!(grant.user_id.map(|id| id.to_string())))
+                .with(
+                    "app",
+                    json!({
+                        "id": oauth_app.id.to_string(),
+                        "client_id": oauth_app.client_id.to_string(),
+                        "name": oauth_app.name,
+                    }),
+                )
+                .tell(self.app, conn)
+                .await?;
+        }
         let sequence = feed::next(conn).await?;
         grants::revoke(conn, &[grant.id], reason, now, sequence).await?;
         Ok(Ended::Revoked(error))

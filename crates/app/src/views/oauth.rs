@@ -61,14 +61,9 @@ pub struct AppSecretJson {
     last_used_at: Option<DateTime<Utc>>,
 }
 
-fn creator(view: &AppView, creator: &Creator) -> CreatorJson {
-    match creator {
-        Creator::User(id) => {
-            let email = view.emails.iter().find(|(user, _)| user == id).map(|(_, email)| email.clone());
-            CreatorJson { kind: "user", id: id.to_string(), email }
-        }
-        Creator::Operator(name) => CreatorJson { kind: "operator", id: name.clone(), email: None },
-    }
+fn creator(view: &AppView, by: &Creator) -> CreatorJson {
+    let email = view.emails.iter().find(|(user, _)| *by == Creator::User(*user)).map(|(_, email)| email.clone());
+    CreatorJson::new(by.clone(), email)
 }
 
 fn secret(view: &AppView, secret: &AppSecret) -> AppSecretJson {

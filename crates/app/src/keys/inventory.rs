@@ -1,0 +1,106 @@
+//! Keys that want a look (policy §9): what an auditor would ask about first.
+
+use chrono::Duration;
+use statuspulse_keys::Status;
+use statuspulse_policy::Cidr;
+use statuspulse_store::{
+    keys::{self, KeyFilter, ListedKey},
+    page::Position,
+};
+
+use super::{KeyView, views};
+use crate::{app::App, caller::Access, error::AppError};
+
+const PAGE: i64 = 200;
+/// A key that nobody has used for so long is one that nobody misses.
+const UNUSED: Duration = Duration::days(30);
+/// An end that is so near wants a successor.
+const NEAR: Duration = Duration::days(14);
+/// Networks with fewer bits hold more than 65,536 IPv4 addresses, or more than a provider gives to one customer.
+const WIDE_V4: u8 = 16;
+const WIDE_V6: u8 = 40;
+
+/// Why a key wants a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attention {
+    /// It may be used from any address.
+    NoAllowlist,
+    /// Its list may hold networks of any width.
+    AllowAny,
+    /// A network of its list is wide.
+    WideAllowlist,
+    /// It holds every scope that its environment allows.
+    AllScopes,
+    /// Nobody has used it for 30 days.
+    Unused,
+    /// It ends within 14 days.
+    EndsSoon,
+    /// Its secret is the first one.
+    NeverRotated,
+}
+
+impl Attention {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 7] = [
+        Self::NoAllowlist,
+        Self::AllowAny,
+        Self::WideAllowlist,
+        Self::AllScopes,
+        Self::Unused,
+        Self::EndsSoon,
+        Self::NeverRotated,
+    ];
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAllowlist => "no_allowlist",
+            Self::AllowAny => "allow_any",
+            Self::WideAllowlist => "wide_allowlist",
+            Self::AllScopes => "all_scopes",
+            Self::Unused => "unused_30_days",
+            Self::EndsSoon => "ends_within_14_days",
+            Self::NeverRotated => "never_rotated",
+        }
+    }
+
+    fn fits(self, app: &App, view: &KeyView, now: chrono::DateTime<chrono::Utc>) -> bool {
+        let key = &view.key;
+        let wide = |cidr: &Cidr| cidr.length() < if cidr.is_ipv4() { WIDE_V4 } else { WIDE_V6 };
+        match self {
+            Self::NoAllowlist => key.allowlist.is_none(),
+            Self::AllowAny => key.allow_any,
+            Self::WideAllowlist => key.allowlist.as_ref().is_some_and(|list| list.entries().iter().any(wide)),
+            Self::AllScopes => app.catalog.load().mask(key.environment).difference(key.scopes).is_empty(),
+            Self::Unused => key.last_used_at.unwrap_or(key.created_at) <= now - UNUSED,
+            Self::EndsSoon => view.ends_at <= now + NEAR,
+            Self::NeverRotated => key.current_version == 1,
+        }
+    }
+}
+
+/// The living keys that want a look, by reason; a key stands under each of its reasons. Reasons without a key stand there
+/// too, so that their absence can be read.
+///
+/// # Errors
+/// 503.
+pub async fn inventory(app: &App, access: &Access) -> Result<Vec<(Attention, Vec<KeyView>)>, AppError> {
+    let now = app.env.now();
+    let mut conn = app.conn().await?;
+    let mut living: Vec<ListedKey> = Vec::new();
+    for status in [Status::Active, Status::Disabled] {
+        let filter = KeyFilter { status: Some(status), ..KeyFilter::default() };
+        let (caps, mut after) = (access.organization.settings.caps, None);
+        loop {
+            let page = keys::list(&mut conn, access.organization.id, &filter, &caps, now, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(Position { created_at: last.key.created_at, id: last.key.id.as_uuid() });
+            living.extend(page.into_iter().filter(|listed| !listed.key.canary));
+        }
+    }
+    let pairs = living.into_iter().map(|row| (row.key, row.current)).collect();
+    let living = views(&mut conn, access, pairs, now).await?;
+    let fitting = |reason: Attention| living.iter().filter(|view| reason.fits(app, view, now)).cloned().collect();
+    Ok(Attention::ALL.into_iter().map(|reason| (reason, fitting(reason))).collect())
+}

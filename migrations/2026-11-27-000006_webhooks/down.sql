@@ -1,0 +1,5 @@
+DROP TABLE oauth_secret_notices;
+DROP TABLE key_notices;
+DROP TABLE webhook_deliveries;
+DROP TABLE webhook_events;
+DROP TABLE webhook_endpoints;
