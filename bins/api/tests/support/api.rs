@@ -12,7 +12,7 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 use statuspulse_app::keys::{CreateKey, KeyView};
-use statuspulse_auth::{State, service};
+use statuspulse_auth::{Outgoing, State, service};
 use statuspulse_policy::{ClientIpPolicy, HeaderKind, TrustedProxies};
 use statuspulse_testkit::{Person, TestApp, TestDb, TestOrg, key_of};
 
@@ -155,7 +155,19 @@ impl Api {
     async fn serving(app: TestApp, public_url: &str, proxies: &str, header: &str) -> Self {
         let trusted = TrustedProxies::parse(proxies).unwrap();
         let policy = ClientIpPolicy::new(&trusted, HeaderKind::from_name(header).unwrap());
-        let state = Data::new(State::new(app.app(), public_url.into(), policy, !trusted.is_empty()));
+        let state = State::new(app.app(), public_url.into(), policy, !trusted.is_empty());
+        Self::with_state(app, state).await
+    }
+
+    /// The API with another way out: networks that webhooks may reach, GitHub's keys.
+    pub(crate) async fn with_outgoing(app: TestApp, outgoing: Outgoing) -> Self {
+        let policy = ClientIpPolicy::new(&TrustedProxies::default(), HeaderKind::from_name("x-forwarded-for").unwrap());
+        let state = State::new(app.app(), PUBLIC_URL.into(), policy, false).with_outgoing(outgoing);
+        Self::with_state(app, state).await
+    }
+
+    async fn with_state(app: TestApp, state: State) -> Self {
+        let state = Data::new(state);
         let service = Rc::new(init_service(service(state.clone())).await);
         let call: Call = Rc::new(move |request| {
             let service = Rc::clone(&service);
