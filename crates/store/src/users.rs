@@ -202,6 +202,9 @@ struct Blocked {
 /// Counts a try as failed before its password is looked at, unless tries are blocked now: then nothing is counted and the
 /// end of the block comes back. One statement, so that of many parallel guesses each sees the count of the one before.
 ///
+/// Only beyond the free tries are times compared. Parallel tries arrive in another order than that of their clocks, and the
+/// clocks of instances differ: a `now` from before the last try must not count as blocked by it.
+///
 /// # Errors
 /// When the database can't be reached.
 pub async fn begin_login(
@@ -217,7 +220,7 @@ pub async fn begin_login(
              last_at = $2,
              blocked_until = CASE WHEN f.last_at < $3 OR f.failures + 1 < $4 THEN $2
                  ELSE $2 + make_interval(secs => LEAST($5, power(2, LEAST(f.failures + 1 - $4, 20)))) END
-         WHERE f.blocked_until <= $2",
+         WHERE f.failures < $4 OR f.blocked_until <= $2",
     )
     .bind::<Bytea, _>(subject.as_slice())
     .bind::<Timestamptz, _>(micros(now))

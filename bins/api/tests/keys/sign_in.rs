@@ -1,10 +1,11 @@
 //! Signing in: what a guesser learns, and how guessing is slowed down.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use statuspulse_testkit::{FixedClock, Person, TestApp, TestDb};
 
-use crate::support::{PUBLIC_URL, Reply, World};
+use crate::support::{Api, PUBLIC_URL, Reply, World};
 
 const SESSION: &str = "/v1/session";
 
@@ -214,6 +215,49 @@ async fn parallel_guesses_gain_nothing() {
     // Nobody waits for another one's connection either.
     let counts = [401, 429].map(|status| replies.iter().filter(|reply| reply.status == status).count());
     assert_eq!(counts, [5, 15]);
+}
+
+/// A world that goes by the machine's clock, where no two tries begin at the same moment.
+async fn world_in_earnest() -> World {
+    let db = TestDb::new().await;
+    let app = TestApp::builder(&db).real_clock().start().await;
+    let api = Api::over(app, "", "x-forwarded-for").await;
+    World::around(db, api).await
+}
+
+/// What people of one network are told who sign in at the same moment with the right passwords.
+async fn together(world: &World, people: &[&Person]) -> Vec<u16> {
+    let tries = people.iter().map(|person| attempt(world, "198.51.100.1", &person.email, &person.password));
+    futures_util::future::join_all(tries).await.iter().map(|reply| reply.status).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_people_of_one_network_sign_in_at_the_same_moment() {
+    let world = world_in_earnest().await;
+    let mut people = Vec::new();
+    for number in 0..8 {
+        people.push(world.api.app.person(&world.org, &format!("p{number}"), statuspulse_policy::Role::Developer).await);
+    }
+    assert_eq!(together(&world, &people.iter().collect::<Vec<_>>()).await, [200; 8]);
+}
+
+/// And no more: each counts as failed before its password is looked at, so that parallel guesses gain nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_person_signs_in_five_times_at_the_same_moment() {
+    let world = world_in_earnest().await;
+    assert_eq!(together(&world, &[&world.org.owner; 5]).await, [200; 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_try_at_an_instance_whose_clock_is_behind_is_not_blocked_by_the_last_one() {
+    let world = World::new().await;
+    let owner = &world.org.owner;
+    let behind = Arc::new(FixedClock::at(world.now() - chrono::Duration::milliseconds(1)));
+    let app = TestApp::builder(&world.db).clock(behind).start().await;
+    let second = Api::over(app, "", "x-forwarded-for").await;
+    wrong_tries(&world, &owner.email, 4).await;
+    let body = json!({"email": owner.email, "password": owner.password});
+    assert_eq!(second.post(SESSION).peer("198.51.100.1").json(&body).send().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
