@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 use crate::app::AppKind;
 
@@ -40,13 +40,19 @@ pub enum RedirectUriError {
     /// With a host that readers of URIs spell differently.
     #[error("the host of a redirect uri is a name or an address in its usual spelling, without escapes")]
     Host,
+    /// With a port that isn't one, or not in its usual spelling.
+    #[error("the port of a redirect uri is a number from 1 to 65535 without leading zeros, or left out with its `:`")]
+    Port,
+    /// With a `%` that begins no escape.
+    #[error("a `%` in a redirect uri is followed by two hexadecimal digits")]
+    Escape,
     /// With a parameter of the answer in its query.
     #[error("the query of a redirect uri does not hold `code`, `state`, `iss`, `error` or `error_description`")]
     Parameter,
     /// A scheme that can't be used.
     #[error(
         "a redirect uri is `https`, or `http` on `127.0.0.1` or `[::1]`; public apps may also use `http` on `localhost` \
-         and a private scheme with a dot, such as `com.example.app:/callback`"
+         and a private scheme with a dot, such as `com.example.app:/callback` or `com.example.app://callback`"
     )]
     Scheme,
 }
@@ -63,6 +69,8 @@ impl RedirectUriError {
             Self::UserInfo => "redirect_uri_userinfo",
             Self::Wildcard => "redirect_uri_wildcard",
             Self::Host => "redirect_uri_host",
+            Self::Port => "redirect_uri_port",
+            Self::Escape => "redirect_uri_escape",
             Self::Parameter => "redirect_uri_parameter",
             Self::Scheme => "redirect_uri_scheme",
         }
@@ -95,7 +103,14 @@ impl RedirectUri {
         if text.contains('*') {
             return Err(RedirectUriError::Wildcard);
         }
-        let url = Url::parse(text).map_err(|_| RedirectUriError::NotAbsolute)?;
+        // Some readers keep such a `%`, some escape it, some give up.
+        if !text.split('%').skip(1).all(begins_with_two_digits) {
+            return Err(RedirectUriError::Escape);
+        }
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::InvalidPort => RedirectUriError::Port,
+            _ => RedirectUriError::NotAbsolute,
+        })?;
         let behind_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
         let authority = behind_scheme.strip_prefix("//").map(|rest| rest.split(['/', '?']).next().unwrap_or(rest));
         if !url.username().is_empty() || url.password().is_some() || authority.is_some_and(|part| part.contains('@')) {
@@ -109,8 +124,12 @@ impl RedirectUri {
         let localhost = kind == AppKind::Public && follows(text, LOCALHOST).is_some();
         let private = kind == AppKind::Public && is_private_scheme(text);
         let https = text.starts_with("https://");
-        if https && !authority.is_some_and(|authority| is_plain_host(authority, &url)) {
-            return Err(RedirectUriError::Host);
+        if https || private {
+            match authority {
+                // Behind `com.example.app:///` there is a path and no host.
+                None | Some("") if private => {}
+                authority => check_authority(authority.unwrap_or_default(), &url)?,
+            }
         }
         if https || loopback || localhost || private {
             Ok(Self(text.to_owned()))
@@ -153,23 +172,40 @@ fn follows<'t>(text: &'t str, base: &str) -> Option<(Option<u16>, &'t str)> {
         Some(rest) => {
             let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
             let (digits, rest) = rest.split_at_checked(end)?;
-            let port = digits.parse::<u16>().ok().filter(|port| *port > 0 && !digits.starts_with('0'))?;
-            (Some(port), rest)
+            (Some(port_of(digits)?), rest)
         }
         None => (None, rest),
     };
     (rest.is_empty() || rest.starts_with(['/', '?'])).then_some((port, rest))
 }
 
-/// Whether the host is written the way browsers write it. They repair `https:///host`, `%61pp.example` and `0x7f.1`, other
-/// readers don't, and the consent page must not name another host than the one that people are sent to.
-fn is_plain_host(authority: &str, url: &Url) -> bool {
+fn begins_with_two_digits(text: &str) -> bool {
+    text.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2
+}
+
+/// The number that a port is written as: 1 to 65535, in decimal, in the one way there is.
+fn port_of(digits: &str) -> Option<u16> {
+    let decimal = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    digits.parse().ok().filter(|_| decimal)
+}
+
+/// Whether host and port are written the way browsers write them. They repair `https:///host`, `%61pp.example`, `0x7f.1` and
+/// `:0443`, other readers don't, and the consent page must not name another host than the one that people are sent to.
+fn check_authority(authority: &str, url: &Url) -> Result<(), RedirectUriError> {
     let end = if authority.starts_with('[') { authority.find(']').map(|at| at + 1) } else { authority.find(':') };
-    let host = authority.get(..end.unwrap_or(authority.len())).unwrap_or_default();
+    let (host, port) = authority.split_at_checked(end.unwrap_or(authority.len())).ok_or(RedirectUriError::Host)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    !host.is_empty()
-        && host.bytes().all(plain)
-        && url.host_str().is_some_and(|understood| understood.eq_ignore_ascii_case(host))
+    // Of a name, each label is one that can be looked up (RFC 1123 §2.1); the dot that may end a name makes another
+    // spelling of the same.
+    let label = |part: &str| !part.is_empty() && !part.starts_with('-') && !part.ends_with('-');
+    let spelled = host.bytes().all(plain)
+        && host.split('.').all(label)
+        && url.host_str().is_some_and(|understood| understood.eq_ignore_ascii_case(host));
+    if !spelled {
+        return Err(RedirectUriError::Host);
+    }
+    let port = port.strip_prefix(':').map(port_of);
+    if port == Some(None) { Err(RedirectUriError::Port) } else { Ok(()) }
 }
 
 /// RFC 8252 §7.1: a reversed domain name, which somebody can be asked about.
@@ -179,11 +215,13 @@ fn is_private_scheme(text: &str) -> bool {
     let label = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
+    // The app that holds the scheme gets all of it, so that `//` and what stands behind it name nobody else.
+    let place = rest.starts_with('/')
+        && !matches!(rest.strip_prefix("//"), Some(behind) if behind.is_empty() || behind.starts_with('?'));
     scheme.contains('.')
         && scheme.starts_with(|first: char| first.is_ascii_lowercase())
         && labels.into_iter().all(label)
-        && rest.starts_with('/')
-        && !rest.starts_with("//")
+        && place
 }
 
 /// A redirect URI that is none of the registered ones.
@@ -226,11 +264,12 @@ pub fn with_parameters(uri: &str, parameters: &[(&str, &str)]) -> String {
     [uri, glue, &query].concat()
 }
 
-/// The host that people are told they are sent to; the scheme where there is no host.
+/// The host that people are told they are sent to; of a private scheme the scheme, since whatever stands behind it is the
+/// business of the app that holds it and says nothing about where people are sent.
 #[must_use]
 pub fn display_host(uri: &str) -> String {
     match Url::parse(uri) {
-        Ok(url) => match url.host_str() {
+        Ok(url) => match url.host_str().filter(|_| matches!(url.scheme(), "https" | "http")) {
             Some(host) => host.to_owned(),
             None => format!("{}:", url.scheme()),
         },

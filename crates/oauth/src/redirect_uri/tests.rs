@@ -320,10 +320,41 @@ fn ordinary_addresses_can_be_registered() {
 
 #[test]
 fn localhost_and_private_schemes_are_for_public_apps() {
-    let texts =
-        ["http://localhost/cb", "http://localhost:8000", "com.example.app:/cb", "com.example.app:/cb?to=a://b@c"];
+    let texts = [
+        "http://localhost/cb",
+        "http://localhost:8000",
+        "com.example.app:/cb",
+        "com.example.app:/cb?to=a://b@c",
+        "com.example.app://cb",
+        "com.example.app://oauth.example:8000/cb?to=a://b@c",
+        "com.example.app:///cb",
+    ];
     let judged = texts.map(|text| [for_public(text), for_confidential(text)]);
-    assert_eq!(judged, [["registered", "redirect_uri_scheme"]; 4]);
+    assert_eq!(judged, [["registered", "redirect_uri_scheme"]; 7]);
+}
+
+/// As in the other forms, `//` begins an authority (RFC 3986 §3.2).
+#[test]
+fn what_follows_a_private_scheme_is_judged_like_any_other_address() {
+    let texts = [
+        "com.example.app://user@cb",
+        "com.example.app://@cb",
+        "com.example.app://cb#x",
+        "com.example.app://*.cb",
+        "com.example.app://a;b/cb",
+        "com.example.app://cb:0/x",
+        "com.example.app://cb?code=1",
+    ];
+    let refused = [
+        "redirect_uri_userinfo",
+        "redirect_uri_userinfo",
+        "redirect_uri_fragment",
+        "redirect_uri_wildcard",
+        "redirect_uri_host",
+        "redirect_uri_port",
+        "redirect_uri_parameter",
+    ];
+    assert_eq!(texts.map(for_public), refused);
 }
 
 #[test]
@@ -341,7 +372,9 @@ fn other_schemes_can_not_be_registered() {
         "https:app.example/cb",
         "https:/app.example/cb",
         "com.example.app:cb",
-        "com.example.app://cb",
+        "com.example.app:?cb",
+        "com.example.app://",
+        "com.example.app://?cb",
         "com..app:/cb",
         "Com.example.app:/cb",
         "com.example+app:/cb",
@@ -375,8 +408,39 @@ fn a_host_in_an_unusual_spelling_can_not_be_registered() {
         "https://a'b.example/cb",
         "https://a&b.example/cb",
         "https://a$b.example/cb",
+        "https://app..example/cb",
+        "https://.app.example/cb",
+        "https://app.example./cb",
+        "https://./cb",
+        "https://-app.example/cb",
+        "https://app-.example/cb",
+        "https://app.-example/cb",
+        "https://app.example-/cb",
+        "https://app.example-:8443/cb",
     ];
     assert_eq!(texts.into_iter().find(|text| for_confidential(text) != "redirect_uri_host"), None);
+}
+
+#[test]
+fn a_port_that_can_not_be_or_has_another_spelling_can_not_be_registered() {
+    let ports = ["", "0", "00", "0443", "08443", "65536", "99999", "+80", "8x"];
+    let of = |port: &str| {
+        ["app.example", "[2001:db8::1]"].map(|host| for_confidential(&format!("https://{host}:{port}/cb")))
+    };
+    assert_eq!(ports.into_iter().find(|port| of(port) != ["redirect_uri_port"; 2]), None);
+}
+
+#[test]
+fn the_first_and_the_last_port_can_be_registered() {
+    let of = |port: &str| for_confidential(&format!("https://app.example:{port}/cb"));
+    assert_eq!(["1", "443", "65535"].map(of), ["registered"; 3]);
+}
+
+#[test]
+fn a_broken_escape_can_not_be_registered() {
+    let broken = ["%", "%2", "%zz", "%2z", "%%20", "%20%", "%u0041", "x%?y=1", "?a=%"];
+    let of = |base: &str| broken.map(|text| for_public(&format!("{base}{text}")));
+    assert_eq!([R, LOOP, "com.example.app:/cb"].map(of), [["redirect_uri_escape"; 9]; 3]);
 }
 
 #[test]
@@ -408,9 +472,8 @@ fn an_empty_fragment_can_not_be_registered() {
 
 #[test]
 fn whatever_has_no_scheme_or_host_is_not_absolute() {
-    let texts =
-        ["", "app.example/cb", "//app.example/cb", "cb", "https://", "https://?x", "https://app.example:99999/cb"];
-    assert_eq!(texts.map(for_confidential), ["redirect_uri_not_absolute"; 7]);
+    let texts = ["", "app.example/cb", "//app.example/cb", "cb", "https://", "https://?x"];
+    assert_eq!(texts.map(for_confidential), ["redirect_uri_not_absolute"; 6]);
 }
 
 #[test]
@@ -441,6 +504,12 @@ fn people_are_told_the_host_or_the_scheme() {
     assert_eq!(uris.map(display_host), ["app.example", "app.example", "[::1]", "com.example.app:", ""]);
 }
 
+/// Otherwise an app could have the page say that people are sent to a bank.
+#[test]
+fn people_are_not_told_a_host_that_a_private_scheme_only_seems_to_have() {
+    assert_eq!(display_host("com.example.app://bank.example/cb"), "com.example.app:");
+}
+
 #[test]
 fn a_form_may_lead_to_the_origin_or_where_a_policy_can_not_name_it_to_the_scheme() {
     let uris = [
@@ -450,6 +519,7 @@ fn a_form_may_lead_to_the_origin_or_where_a_policy_can_not_name_it_to_the_scheme
         "http://[::1]:51004/cb",
         "https://203.0.113.7/cb",
         "com.example.app:/cb",
+        "com.example.app://cb",
     ];
     let sources = [
         "https://app.example:8443",
@@ -457,6 +527,7 @@ fn a_form_may_lead_to_the_origin_or_where_a_policy_can_not_name_it_to_the_scheme
         "http://localhost:51004",
         "http:",
         "https:",
+        "com.example.app:",
         "com.example.app:",
     ];
     assert_eq!(uris.map(|uri| form_action(uri).unwrap()), sources);
