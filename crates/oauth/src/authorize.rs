@@ -14,7 +14,7 @@ use crate::{
     pkce::{self, Challenge},
     redirect_uri::Mismatch,
     resource::{Known, Resources},
-    scope_request,
+    scope_request::{self, ScopeRefusal},
     token::ClientId,
 };
 
@@ -95,7 +95,7 @@ pub struct Authorization {
     pub redirect_uri: String,
     /// Given back byte for byte.
     pub state: Option<String>,
-    /// What is asked for; never empty.
+    /// What is asked for; never empty when a person is asked.
     pub scopes: ScopeSet,
     /// For which resources.
     pub resources: Resources,
@@ -161,6 +161,32 @@ impl AuthorizeRequest {
         catalog: &Catalog,
         known: &Known<'_>,
     ) -> Result<Authorization, AuthorizeError> {
+        self.judge_with(app, target, catalog, known, scope_request::requested)
+    }
+
+    /// Judges it once more when the person has answered: app and catalog may have changed meanwhile. A scope that was taken
+    /// from the app since is not granted, and the others are (oauth §3.12); everything else is judged as before.
+    ///
+    /// # Errors
+    /// [`AuthorizeError`].
+    pub fn judge_again(
+        &self,
+        app: &App,
+        target: String,
+        catalog: &Catalog,
+        known: &Known<'_>,
+    ) -> Result<Authorization, AuthorizeError> {
+        self.judge_with(app, target, catalog, known, scope_request::remaining)
+    }
+
+    fn judge_with(
+        &self,
+        app: &App,
+        target: String,
+        catalog: &Catalog,
+        known: &Known<'_>,
+        scopes: JudgeScopes,
+    ) -> Result<Authorization, AuthorizeError> {
         let state = self.state(app);
         let valid_state = state.as_ref().ok().cloned().flatten();
         let refuse = |(code, reason, description)| AuthorizeError {
@@ -171,7 +197,7 @@ impl AuthorizeRequest {
             state: valid_state.clone(),
         };
         let state = state.map_err(refuse)?;
-        let judged = self.judge_rest(app, catalog, known).map_err(refuse)?;
+        let judged = self.judge_rest(app, catalog, known, scopes).map_err(refuse)?;
         let (scopes, resources, challenge, prompt) = judged;
         Ok(Authorization { redirect_uri: target, state, scopes, resources, challenge, prompt })
     }
@@ -190,7 +216,13 @@ impl AuthorizeRequest {
         }
     }
 
-    fn judge_rest(&self, app: &App, catalog: &Catalog, known: &Known<'_>) -> Result<Rest, Refusal> {
+    fn judge_rest(
+        &self,
+        app: &App,
+        catalog: &Catalog,
+        known: &Known<'_>,
+        scopes: JudgeScopes,
+    ) -> Result<Rest, Refusal> {
         use AuthorizeErrorCode as E;
         if self.form.repeated(&ONCE).is_some() {
             return Err((E::InvalidRequest, "parameter_repeated", "each parameter but resource is given at most once"));
@@ -213,10 +245,9 @@ impl AuthorizeRequest {
             return Err((E::InvalidRequest, "response_mode_unsupported", "response_mode must be query"));
         }
         let challenge = self.challenge(app)?;
-        let scopes =
-            scope_request::requested(one("scope"), catalog, app.scopes, app.default_scopes).map_err(|why| {
-                (E::InvalidScope, why.as_str(), "the scope is unknown, malformed, missing or not one of the app's")
-            })?;
+        let scopes = scopes(one("scope"), catalog, app.scopes, app.default_scopes).map_err(|why| {
+            (E::InvalidScope, why.as_str(), "the scope is unknown, malformed, missing or not one of the app's")
+        })?;
         let resources = Resources::requested(self.form.all("resource"), known)
             .map_err(|_| (E::InvalidTarget, "resource_unknown", "the resource is not one of this service"))?;
         let prompt = match one("prompt") {
@@ -249,6 +280,7 @@ impl AuthorizeRequest {
     }
 }
 
+type JudgeScopes = fn(Option<Field<'_>>, &Catalog, ScopeSet, ScopeSet) -> Result<ScopeSet, ScopeRefusal>;
 type Refusal = (AuthorizeErrorCode, &'static str, &'static str);
 type Rest = (ScopeSet, Resources, Option<Challenge>, Prompt);
 

@@ -5,7 +5,7 @@ use statuspulse_policy::Role;
 
 use crate::{
     client::{Client, confidential, parameter, public, with},
-    help::{fields, is_page, went},
+    help::{fields, is_page, under_their_ids, went},
     support::{Browser, Reply, World},
 };
 
@@ -52,11 +52,36 @@ async fn a_redirect_uri_that_was_taken_away_meanwhile_is_not_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scope_that_the_app_lost_meanwhile_is_invalid() {
+async fn a_scope_that_the_app_lost_meanwhile_is_not_granted_and_the_others_are() {
+    let (world, client, page) = asked(confidential(), "monitoring:read alerts:write").await;
+    world.change_app(&client, &fields("scopes", json!(["monitoring:read"]))).await;
+    let code = parameter(world.api.allow(&world.owner, &page).await.location(), "code").unwrap();
+    assert_eq!(world.redeem(&client, &code).await.json()["scope"], "monitoring:read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_lost_everything_it_asked_for_gets_what_a_denied_one_gets() {
     let (world, client, page) = asked(confidential(), "alerts:write").await;
     world.change_app(&client, &fields("scopes", json!(["monitoring:read"]))).await;
     let reply = world.api.allow(&world.owner, &page).await;
-    assert_eq!((error(&reply), world.codes().await), (err("invalid_scope"), 0));
+    let told = (error(&reply), world.codes().await, world.reasons(&[&reply]).await);
+    assert_eq!(told, (err("access_denied"), 0, under_their_ids(&["nothing_granted"])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_denial_stays_one_when_the_app_lost_a_scope_meanwhile() {
+    let (world, client, page) = asked(confidential(), "alerts:write").await;
+    world.change_app(&client, &fields("scopes", json!(["monitoring:read"]))).await;
+    let reply = world.api.decide(&world.owner, &page, "deny", &[]).await;
+    assert_eq!(world.reasons(&[&reply]).await, under_their_ids(&["denied_by_user"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_default_that_was_taken_away_meanwhile_is_not_granted() {
+    let (world, client, page) = asked(confidential(), "").await;
+    world.change_app(&client, &fields("default_scopes", json!([]))).await;
+    let reply = world.api.allow(&world.owner, &page).await;
+    assert_eq!((error(&reply), world.codes().await), (err("access_denied"), 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -423,7 +423,7 @@ pub async fn decide(
     };
     let Some(oauth_app) = found else { return Err(AppError::internal("a redirect uri of no app")) };
     let catalog = app.catalog.load_full();
-    let judged = request.judge(&oauth_app, target, &catalog, &known(&catalog, circumstances.public_url));
+    let judged = request.judge_again(&oauth_app, target, &catalog, &known(&catalog, circumstances.public_url));
     let memberships = users::memberships_of(&mut conn, session.user.id).await?;
     let decision = match judged {
         Err(error) => Err(error),

@@ -56,6 +56,22 @@ fn the_longest_parameter_has_1024_characters() {
     assert_eq!([1_024, 1_025].map(|length| read(&of(length)).err()), [None, Some(ScopeRefusal::Malformed)]);
 }
 
+fn left(text: &str) -> Result<ScopeSet, ScopeRefusal> {
+    remaining(Some(Field::Text(text)), &CATALOG, scopes("monitoring:read alerts:write"), scopes("monitoring:read"))
+}
+
+#[test]
+fn of_a_request_that_was_judged_before_what_the_app_still_has_is_left() {
+    let texts = ["incidents:write,alerts:write", "incidents:write monitoring:read bogus", "incidents:write", "bogus"];
+    let expected = [scopes("alerts:write"), scopes("monitoring:read"), ScopeSet::EMPTY, ScopeSet::EMPTY];
+    assert_eq!(texts.map(left), expected.map(Ok));
+}
+
+#[test]
+fn of_a_request_for_nothing_in_particular_the_default_is_left() {
+    assert_eq!(["", " ,"].map(left), [Ok(scopes("monitoring:read")); 2]);
+}
+
 #[test]
 fn separators_alone_name_nothing() {
     assert_eq!([" ", ",", " , ,"].map(read), [Ok(None); 3]);
