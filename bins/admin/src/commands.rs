@@ -24,6 +24,8 @@ pub(crate) mod user;
 pub(crate) struct Context {
     pub(crate) app: App,
     pub(crate) caller: Caller,
+    /// The server's URL.
+    pub(crate) public_url: String,
     /// Steps that were applied to the database when it was opened.
     pub(crate) migrated: Vec<String>,
     pub(crate) output: Output,

@@ -1,7 +1,7 @@
 //! The configuration: the part of the server's that the command line needs, under the same names.
 
 use clap::Args;
-use statuspulse_app::boot::{ConfigError, Raw, Settings};
+use statuspulse_app::boot::{self, ConfigError, Raw, Settings};
 
 use crate::telemetry::{self, LogFormat};
 
@@ -24,6 +24,12 @@ pub(crate) struct ConfigArgs {
     /// TOML file of resources, scopes, presets and endpoint rules [default: built in].
     #[arg(long, global = true, env = "STATUSPULSE_CATALOG", value_name = "FILE")]
     catalog: Option<String>,
+    /// Where the server is reached, which is what apps without audiences stand for [default: http://{listen}].
+    #[arg(long, global = true, env = "STATUSPULSE_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Address at which the server listens; what its URL is made of when none is given [default: 127.0.0.1:8080].
+    #[arg(long, global = true, env = "STATUSPULSE_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
     /// How long a server judges from memory without its database, 1s to 10m [default: 60s].
     #[arg(long, global = true, env = "STATUSPULSE_MAX_STALENESS", value_name = "SPAN")]
     max_staleness: Option<String>,
@@ -38,12 +44,25 @@ pub(crate) struct ConfigArgs {
     log_format: Option<String>,
 }
 
+/// The configuration, read and judged.
+pub(crate) struct Config {
+    /// What both programs share.
+    pub(crate) settings: Settings,
+    /// The server's URL, without a closing slash.
+    pub(crate) public_url: String,
+}
+
 impl ConfigArgs {
     /// Reads and judges every value before anything is touched, and starts the log.
-    pub(crate) fn read(self) -> Result<Settings, ConfigError> {
+    pub(crate) fn read(self) -> Result<Config, ConfigError> {
         let given = |value: Option<String>| value.filter(|text| !text.is_empty());
         telemetry::start(&self.log, LogFormat::read(given(self.log_format).as_deref())?)?;
-        Raw {
+        let listen = boot::read_listen(given(self.listen).as_deref().unwrap_or("127.0.0.1:8080"))?;
+        let public_url = match given(self.public_url) {
+            Some(text) => boot::read_public_url(&text)?,
+            None => format!("http://{listen}"),
+        };
+        let settings = Raw {
             database_url: given(self.database_url),
             data_dir: given(self.data_dir),
             master_key: given(self.master_key),
@@ -52,6 +71,7 @@ impl ConfigArgs {
             max_staleness: given(self.max_staleness),
             bcrypt_cost: given(self.bcrypt_cost),
         }
-        .read()
+        .read()?;
+        Ok(Config { settings, public_url })
     }
 }

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     cli::{Cli, Command},
     commands::Context,
+    config::Config,
     error::CliError,
     output::{Output, tell},
 };
@@ -58,10 +59,11 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 async fn carry_out(cli: Cli) -> Result<(), CliError> {
     let Cli { json, config, mut command } = cli;
-    let settings = config.read()?;
+    let Config { settings, public_url } = config.read()?;
     command.prepare()?;
     let Instance { app, migrated, resources } = boot::open(settings, Env::system(), Purpose::Tool).await?;
-    let context = Context { caller: Caller::operator(&app, &operator()), app, migrated, output: Output { json } };
+    let caller = Caller::operator(&app, &operator());
+    let context = Context { caller, app, public_url, migrated, output: Output { json } };
     let done = until_interrupted(command, &context).await;
     drop(context);
     let closed = resources.close().await;

@@ -4,12 +4,11 @@ use std::{net::SocketAddr, num::NonZeroUsize};
 
 use clap::{Args, Parser, Subcommand};
 use statuspulse_app::{
-    boot::{ConfigError, Raw, Settings},
+    boot::{self, ConfigError, Raw, Settings},
     leaks::github::Source,
 };
 use statuspulse_delivery::AllowedNetworks;
 use statuspulse_policy::{ClientIpPolicy, HeaderKind, TrustedProxies};
-use url::Url;
 
 use crate::telemetry::{self, LogFormat};
 
@@ -122,10 +121,8 @@ impl ServeArgs {
     /// The first bad value.
     pub fn read(self) -> Result<Config, ConfigError> {
         let given = |value: Option<String>| value.filter(|text| !text.is_empty());
-        let listen = self.listen.parse().map_err(|_| {
-            ConfigError::new("STATUSPULSE_LISTEN", &self.listen, "an address with a port such as `127.0.0.1:8080`")
-        })?;
-        let public_url = given(self.public_url).as_deref().map(read_public_url).transpose()?;
+        let listen = boot::read_listen(&self.listen)?;
+        let public_url = given(self.public_url).as_deref().map(boot::read_public_url).transpose()?;
         let proxies = TrustedProxies::parse(&self.trusted_proxies).map_err(|error| {
             ConfigError::new("STATUSPULSE_TRUSTED_PROXIES", &self.trusted_proxies, error.to_string())
         })?;
@@ -184,20 +181,4 @@ fn read_github_keys(text: &str) -> Result<Source, ConfigError> {
         },
         Source::Address(_) => Ok(source),
     }
-}
-
-fn read_public_url(text: &str) -> Result<String, ConfigError> {
-    const NAME: &str = "STATUSPULSE_PUBLIC_URL";
-    const ACCEPTED: &str = "an absolute http or https URL without user, query and fragment";
-    // What stands before an `@` may be a password, so the value of such a one isn't repeated.
-    let refused = || {
-        if text.contains('@') { ConfigError::secret(NAME, ACCEPTED) } else { ConfigError::new(NAME, text, ACCEPTED) }
-    };
-    let url = Url::parse(text).map_err(|_| refused())?;
-    let plain = url.username().is_empty() && url.password().is_none();
-    let usable = matches!(url.scheme(), "http" | "https") && url.has_host();
-    if !plain || !usable || url.query().is_some() || url.fragment().is_some() {
-        return Err(refused());
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
 }

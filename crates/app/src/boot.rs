@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::{self, OpenOptions},
     io::{self, Write as _},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,6 +16,7 @@ use statuspulse_embedded::{Cluster, DATABASE, DataDirLock, EmbeddedError, Option
 use statuspulse_keys::{BcryptCost, MasterKeys};
 use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Pool, migrations, pool};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -210,6 +212,35 @@ pub fn read_catalog(file: Option<&Path>) -> Result<Catalog, ConfigError> {
         .map_err(|error| ConfigError::new(NAME, &shown, format!("a readable file ({error})")))?;
     let one_line = |error: &dyn fmt::Display| error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     Catalog::from_toml(&text).map_err(|error| ConfigError::new(NAME, &shown, one_line(&error)))
+}
+
+/// `STATUSPULSE_LISTEN`.
+///
+/// # Errors
+/// When it is no address with a port.
+pub fn read_listen(text: &str) -> Result<SocketAddr, ConfigError> {
+    let refused = |_| ConfigError::new("STATUSPULSE_LISTEN", text, "an address with a port such as `127.0.0.1:8080`");
+    text.parse().map_err(refused)
+}
+
+/// `STATUSPULSE_PUBLIC_URL`, without a closing slash.
+///
+/// # Errors
+/// When nothing can be served under it.
+pub fn read_public_url(text: &str) -> Result<String, ConfigError> {
+    const NAME: &str = "STATUSPULSE_PUBLIC_URL";
+    const ACCEPTED: &str = "an absolute http or https URL without user, query and fragment";
+    // What stands before an `@` may be a password, so the value of such a one isn't repeated.
+    let refused = || {
+        if text.contains('@') { ConfigError::secret(NAME, ACCEPTED) } else { ConfigError::new(NAME, text, ACCEPTED) }
+    };
+    let url = Url::parse(text).map_err(|_| refused())?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    let usable = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if !plain || !usable || url.query().is_some() || url.fragment().is_some() {
+        return Err(refused());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Reads a span of time such as `500ms`, `60s`, `5m`, `24h` or `90d`.

@@ -125,9 +125,10 @@ pub(crate) struct CreateArgs {
     /// An app that can't keep a secret: a command-line tool or a page in a browser.
     #[arg(long)]
     public: bool,
-    /// What it may ask for; repeat it or separate scopes by commas.
-    #[arg(long, num_args = 1.., value_delimiter = ',', required = true)]
-    scope: Vec<String>,
+    /// What it may ask for; repeat it or separate scopes by commas [default: every read-only scope of the catalog but
+    /// those for management].
+    #[arg(long, num_args = 1.., value_delimiter = ',')]
+    scope: Option<Vec<String>>,
     /// What it gets when it asks for nothing [default: no default].
     #[arg(long, value_name = "SCOPE", num_args = 1.., value_delimiter = ',')]
     default_scope: Option<Vec<String>>,
@@ -194,7 +195,7 @@ struct Added {
 
 impl Shown {
     fn new(context: &Context, view: &AppView) -> Self {
-        Self { app: AppJson::new(&context.app, view, None), client_id: view.app.client_id.to_string() }
+        Self { app: AppJson::new(&context.app, view, &context.public_url), client_id: view.app.client_id.to_string() }
     }
 }
 
@@ -271,7 +272,7 @@ async fn create(context: &Context, args: CreateArgs) -> Result<(), CliError> {
         name: args.name,
         kind: kind.as_str().to_owned(),
         redirect_uris: args.redirect_uri,
-        scopes: args.scope,
+        scopes: args.scope.unwrap_or_else(|| apps::scopes_unless_told(&context.app)),
         default_scopes: args.default_scope,
         require_state: Some(!args.no_require_state),
         require_pkce: Some(!args.no_require_pkce),
@@ -282,9 +283,9 @@ async fn create(context: &Context, args: CreateArgs) -> Result<(), CliError> {
         audiences: None,
         secret_label: args.label,
     };
-    let registered = apps::create(&context.app, &context.caller, &access, wanted, None).await?;
+    let registered = apps::create(&context.app, &context.caller, &access, wanted, &context.public_url).await?;
     let has_secret = registered.secret.is_some();
-    let answer = RegisteredJson::new(&context.app, registered, None);
+    let answer = RegisteredJson::new(&context.app, registered, &context.public_url);
     context.output.answer(&answer, |registered| {
         let mut text = app_text(&registered["app"]);
         if let Some(secret) = registered["client_secret"].as_str() {
@@ -303,12 +304,6 @@ async fn create(context: &Context, args: CreateArgs) -> Result<(), CliError> {
 fn app_text(app: &Value) -> String {
     let mut fields = app.as_object().cloned().unwrap_or_default();
     let secrets = fields.remove("secrets").unwrap_or_default();
-    // An app without audiences of its own stands for the public URL, which only the server knows.
-    if let Some(audiences) = fields.get_mut("audiences")
-        && audiences.as_array().is_some_and(Vec::is_empty)
-    {
-        *audiences = Value::from("the public URL");
-    }
     let text = details(&Value::from(fields), &FIRST);
     if secrets.as_array().is_some_and(|secrets| !secrets.is_empty()) {
         format!("{text}\n\nSecrets:\n{}", table(&secrets, &SECRET_COLUMNS))
@@ -325,7 +320,9 @@ async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {
         text: args.q,
     };
     let page = apps::list(&context.app, &access, &filter, args.limit, args.cursor.as_deref()).await?;
-    context.output.answer(&AppPageJson::new(&context.app, &page, None), |page| table(&page["items"], &COLUMNS))?;
+    context
+        .output
+        .answer(&AppPageJson::new(&context.app, &page, &context.public_url), |page| table(&page["items"], &COLUMNS))?;
     if let Some(cursor) = &page.next_cursor {
         context.output.note(&format!("more: --cursor {cursor}"));
     }
@@ -335,7 +332,7 @@ async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {
 async fn set_status(context: &Context, app: &Named, status: AppStatus) -> Result<(), CliError> {
     let (id, access) = app.find(context).await?;
     let change = ChangeApp { status: Some(status.as_str().to_owned()), ..ChangeApp::default() };
-    let view = apps::change(&context.app, &context.caller, &access, id, &change, None).await?;
+    let view = apps::change(&context.app, &context.caller, &access, id, &change, &context.public_url).await?;
     context.output.answer(&Shown::new(context, &view), |shown| app_text(&shown["app"]))
 }
 

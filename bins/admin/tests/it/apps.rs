@@ -47,9 +47,58 @@ async fn a_public_app_without_pkce_is_refused_by_a_rule() {
 }
 
 #[tokio::test]
-async fn without_a_scope_nothing_is_registered() {
-    let ran = Admin::with_org().await.run("app create --org acme --name Bot --redirect-uri https://app.example/cb");
-    assert_eq!(ran.code, 2, "{}", ran.stderr);
+async fn without_a_scope_an_app_may_ask_for_all_that_only_reads_and_manages_nothing() {
+    let create = "app create --org acme --name Bot --redirect-uri https://app.example/cb";
+    let made = Admin::with_org().await.json(create);
+    let scopes = [
+        "monitoring:read",
+        "checks:read",
+        "incidents:read",
+        "routes:read",
+        "metrics:read",
+        "metrics:export",
+        "webhooks:read",
+    ];
+    assert_eq!(made["app"]["scopes"], json!(scopes));
+}
+
+#[tokio::test]
+async fn help_tells_what_an_app_may_ask_for_unless_it_is_said() {
+    let wrapped = Admin::new().await.run("app create --help").stdout;
+    let help = wrapped.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("[default: every read-only scope of the catalog but those for management]"), "{help}");
+}
+
+/// The audiences that `create`, `show` and `list` tell, each with these options.
+async fn audiences(options: &str, listen: &str) -> [Value; 3] {
+    let admin = Admin::with_org().await;
+    let told = |arguments: &str| {
+        let mut command = admin.command(&format!("--json {options} {arguments}"));
+        command.env("STATUSPULSE_LISTEN", listen);
+        run(command, "").json()
+    };
+    let mut made = told(CREATE);
+    let mut shown = told(&format!("app show {}", text(&made["client_id"])));
+    let mut listed = told("app list --org acme");
+    [made["app"]["audiences"].take(), shown["app"]["audiences"].take(), listed["items"][0]["audiences"].take()]
+}
+
+#[tokio::test]
+async fn an_app_without_audiences_stands_for_the_public_url() {
+    let told = audiences("--public-url https://auth.example/", "127.0.0.1:9000").await;
+    assert_eq!(
+        told,
+        [json!(["https://auth.example"]), json!(["https://auth.example"]), json!(["https://auth.example"])]
+    );
+}
+
+#[tokio::test]
+async fn without_a_public_url_it_is_that_of_the_address_at_which_the_server_listens() {
+    let told = ["127.0.0.1:9000", ""].map(|listen| audiences("", listen));
+    let [set, unset] = told;
+    let expected =
+        ["http://127.0.0.1:9000", "http://127.0.0.1:8080"].map(|url| [json!([url]), json!([url]), json!([url])]);
+    assert_eq!([set.await, unset.await], expected);
 }
 
 #[tokio::test]

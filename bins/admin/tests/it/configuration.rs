@@ -26,6 +26,17 @@ async fn a_bad_log_filter_ends_with_2_and_names_the_variable() {
 }
 
 #[tokio::test]
+async fn a_bad_public_url_ends_with_2_and_names_the_variable() {
+    let ran = run_with("STATUSPULSE_PUBLIC_URL", "auth.example").await;
+    assert_eq!(ran.refusal("STATUSPULSE_PUBLIC_URL is `auth.example`"), (2, true));
+}
+
+#[tokio::test]
+async fn a_bad_address_of_the_server_ends_with_2_and_names_the_variable() {
+    assert_eq!(run_with("STATUSPULSE_LISTEN", "8080").await.refusal("STATUSPULSE_LISTEN is `8080`"), (2, true));
+}
+
+#[tokio::test]
 async fn a_missing_catalog_ends_with_2_and_names_the_variable() {
     let ran = run_with("STATUSPULSE_CATALOG", "/nowhere/catalog.toml").await;
     assert_eq!(ran.refusal("STATUSPULSE_CATALOG is `/nowhere/catalog.toml`"), (2, true));

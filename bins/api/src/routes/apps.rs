@@ -24,7 +24,7 @@ use crate::http::{ApiError, Context, error::Problem, query};
     (status = 422, description = "a field is out of bounds", body = Problem)))]
 pub(crate) async fn create(context: Context) -> Answer {
     let body: NewApp = context.json().await?;
-    let public_url = Some(context.state.public_url.as_str());
+    let public_url = context.state.public_url.as_str();
     let registered = apps::create(context.app(), &context.caller, context.access()?, body.into(), public_url).await?;
     Ok(HttpResponse::Created().json(RegisteredJson::new(context.app(), registered, public_url)))
 }
@@ -47,7 +47,7 @@ pub(crate) async fn list(context: Context) -> Answer {
     };
     let limit = query::limit(&parameters)?;
     let page = apps::list(context.app(), context.access()?, &filter, limit, value("cursor")).await?;
-    Ok(HttpResponse::Ok().json(AppPageJson::new(context.app(), &page, Some(&context.state.public_url))))
+    Ok(HttpResponse::Ok().json(AppPageJson::new(context.app(), &page, &context.state.public_url)))
 }
 
 fn word<T>(
@@ -65,7 +65,7 @@ fn word<T>(
     responses((status = 200, description = "the app", body = AppJson), (status = 404, body = Problem)))]
 pub(crate) async fn show(context: Context) -> Answer {
     let view = apps::show(context.app(), context.access()?, context.id("app")?).await?;
-    Ok(HttpResponse::Ok().json(AppJson::new(context.app(), &view, Some(&context.state.public_url))))
+    Ok(HttpResponse::Ok().json(AppJson::new(context.app(), &view, &context.state.public_url)))
 }
 
 /// Change an app, or suspend it.
@@ -76,7 +76,7 @@ pub(crate) async fn show(context: Context) -> Answer {
 pub(crate) async fn change(context: Context) -> Answer {
     let id = context.id("app")?;
     let body: ChangedApp = context.json().await?;
-    let public_url = Some(context.state.public_url.as_str());
+    let public_url = context.state.public_url.as_str();
     let (app, access) = (context.app(), context.access()?);
     let view = apps::change(app, &context.caller, access, id, &body.into(), public_url).await?;
     Ok(HttpResponse::Ok().json(AppJson::new(app, &view, public_url)))

@@ -148,6 +148,15 @@ fn redirect_uris() -> Vec<(Value, &'static str)> {
         ("https:app.example/cb", "scheme"),
         ("https://%61pp.example/cb", "host"),
         ("https://0x7f.1/cb", "host"),
+        ("https://app..example/cb", "host"),
+        ("https://-app.example/cb", "host"),
+        ("https://app.example:0/cb", "port"),
+        ("https://app.example:/cb", "port"),
+        ("https://app.example:0443/cb", "port"),
+        ("https://app.example:65536/cb", "port"),
+        ("https://app.example/%zz", "escape"),
+        ("https://app.example/cb%2", "escape"),
+        ("com.example.app://cb", "scheme"),
         ("https://app.example/cb?code=x", "parameter"),
         ("https://app.example/cb?x=1&%73tate", "parameter"),
         ("https://app.example/cb?iss=https://evil.example", "parameter"),
@@ -181,8 +190,7 @@ async fn an_address_that_can_be_misread_is_not_taken_later_either() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_public_app_has_private_schemes_with_a_dot_and_no_others() {
-    let tries =
-        ["app:/cb", "com.example.app://cb", "com.example.app:cb", "Com.example:/cb", "javascript.x:alert(1)", ".x:/cb"];
+    let tries = ["app:/cb", "app://cb", "com.example.app:cb", "Com.example:/cb", "javascript.x:alert(1)", ".x:/cb"];
     let tries = tries.map(|uri| (json!([uri]), "redirect_uris[0]: redirect_uri_scheme")).to_vec();
     let (mut unexpected, stored) = registered(public, "redirect_uris", &tries).await;
     // What is no URI at all says so.
@@ -285,6 +293,8 @@ async fn numbers_words_and_networks_are_within_their_bounds() {
             vec![
                 (json!(["https://evil.example"]), "audiences[0]: unknown_audience"),
                 (json!([PUBLIC_URL, "x"]), "audiences[1]: unknown_audience"),
+                (json!([PUBLIC_URL, PUBLIC_URL]), "audiences[1]: repeated"),
+                (json!([PUBLIC_URL, format!("{PUBLIC_URL}/")]), "audiences[1]: repeated"),
                 (json!([]), "audiences: out_of_bounds"),
             ],
         ),

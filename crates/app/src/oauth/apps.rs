@@ -3,13 +3,8 @@
 use serde_json::json;
 use statuspulse_audit::{Action, Class};
 use statuspulse_keys::Creator;
-use statuspulse_oauth::{
-    App as OauthApp, AppKind, AppStatus, ClientId, ClientSecret, RedirectUri, TokenFormat,
-    app::{LONGEST_NAME, LONGEST_RETRY, is_displayable},
-    redirect_uri,
-    token::CLIENT_ID_ENTROPY,
-};
-use statuspulse_policy::{AllowAny, Allowlist, AppId, Catalog, ScopeSet};
+use statuspulse_oauth::{App as OauthApp, AppKind, AppStatus, ClientId, ClientSecret, token::CLIENT_ID_ENTROPY};
+use statuspulse_policy::{Allowlist, AppId, ScopeSet};
 use statuspulse_store::{
     AsyncConnection as _, Conn, feed,
     oauth::apps::{self, AppFilter},
@@ -17,21 +12,24 @@ use statuspulse_store::{
     users,
 };
 
-use super::{known, secrets::new_secret};
+use self::fields::{
+    Errors, allowlist_of, audiences_of, check_name, check_whole, format_of, kind_of, redirect_uris_of, retry_of,
+    scopes_of,
+};
+use super::secrets::new_secret;
 use crate::{
     app::App,
     caller::{Access, Caller},
     cursor,
-    error::{AppError, FieldError, allowlist_errors, scope_errors},
-    keys::refuse_secret,
+    error::{AppError, FieldError},
 };
+
+mod fields;
 
 const DEFAULT_PAGE: i64 = 50;
 const LONGEST_PAGE: i64 = 200;
 /// Live apps of an organization, at most.
 pub const APP_LIMIT: i64 = 1_000;
-/// Audiences of a resource server, at most.
-const MOST_AUDIENCES: usize = 10;
 
 /// What a new app is asked to be, as it comes from outside.
 #[derive(Debug, Clone, Default)]
@@ -115,110 +113,13 @@ pub struct Registered {
     pub secret: Option<ClientSecret>,
 }
 
-/// Collects what is wrong, so that all of it is told at once.
-#[derive(Default)]
-struct Errors(Vec<FieldError>);
-
-impl Errors {
-    fn keep<T>(&mut self, judged: Result<T, AppError>) -> Result<Option<T>, AppError> {
-        match judged {
-            Ok(value) => Ok(Some(value)),
-            Err(AppError::Invalid(fields)) => {
-                self.0.extend(fields);
-                Ok(None)
-            }
-            Err(other) => Err(other),
-        }
-    }
-
-    fn done(self) -> Result<(), AppError> {
-        if self.0.is_empty() { Ok(()) } else { Err(AppError::Invalid(self.0)) }
-    }
-}
-
-fn check_name(name: &str) -> Result<(), AppError> {
-    let length = name.chars().count();
-    if !(1..=LONGEST_NAME).contains(&length) || name.trim().is_empty() || !is_displayable(name) {
-        let detail = "a name has 1 to 100 characters, none of which is a control, a line break or turns the direction";
-        return Err(AppError::field("name", "invalid_name", detail));
-    }
-    refuse_secret("name", name)
-}
-
-fn kind_of(word: &str) -> Result<AppKind, AppError> {
-    AppKind::from_word(word)
-        .ok_or_else(|| AppError::field("kind", "unknown_kind", "a kind is `confidential` or `public`"))
-}
-
-fn format_of(word: &str) -> Result<TokenFormat, AppError> {
-    TokenFormat::from_word(word)
-        .ok_or_else(|| AppError::field("access_token_format", "unknown_format", "a format is `opaque` or `jwt`"))
-}
-
-fn retry_of(seconds: i64) -> Result<u32, AppError> {
-    u32::try_from(seconds)
-        .ok()
-        .filter(|seconds| *seconds <= LONGEST_RETRY)
-        .ok_or_else(|| AppError::field("refresh_retry_seconds", "out_of_bounds", "a retry window is 0 to 60 seconds"))
-}
-
-fn redirect_uris_of(texts: &[String], kind: AppKind) -> Result<Vec<RedirectUri>, AppError> {
-    if !(1..=redirect_uri::MOST).contains(&texts.len()) {
-        return Err(AppError::field("redirect_uris", "out_of_bounds", "an app has 1 to 20 redirect uris"));
-    }
-    let (mut uris, mut errors) = (Vec::<RedirectUri>::new(), Vec::new());
-    for (index, text) in texts.iter().enumerate() {
-        let field = format!("redirect_uris[{index}]");
-        match RedirectUri::register(text, kind) {
-            Err(error) => errors.push(FieldError::new(field, error.code(), error.to_string())),
-            Ok(uri) if uris.contains(&uri) => {
-                errors.push(FieldError::new(field, "repeated", "this redirect uri is given twice"));
-            }
-            Ok(uri) => uris.push(uri),
-        }
-    }
-    if errors.is_empty() { Ok(uris) } else { Err(AppError::Invalid(errors)) }
-}
-
-fn scopes_of(field: &str, names: &[String], catalog: &Catalog) -> Result<ScopeSet, AppError> {
-    catalog.parse_scopes(names.iter().map(String::as_str)).map_err(|error| scope_errors(field, &error))
-}
-
-fn allowlist_of(entries: Option<&[String]>) -> Result<Option<Allowlist>, AppError> {
-    let parsed = entries.map(|entries| Allowlist::parse(entries, AllowAny::No)).transpose();
-    parsed.map_err(|error| allowlist_errors("allowed_cidrs", &error))
-}
-
-/// Audiences are resources that this service issues tokens for. Without the public URL at hand (on the command line), only
-/// those of the catalog can be given.
-fn audiences_of(list: Option<&[String]>, catalog: &Catalog, public_url: Option<&str>) -> Result<Vec<String>, AppError> {
-    let Some(list) = list else { return Ok(Vec::new()) };
-    if !(1..=MOST_AUDIENCES).contains(&list.len()) {
-        return Err(AppError::field("audiences", "out_of_bounds", "a resource server has 1 to 10 audiences"));
-    }
-    let known = known(catalog, public_url.unwrap_or_default());
-    let unknown = |(index, text): (usize, &String)| {
-        let detail = "an audience is the public url or one of the catalog's";
-        known.find(text).is_none().then(|| FieldError::new(format!("audiences[{index}]"), "unknown_audience", detail))
-    };
-    let errors: Vec<FieldError> = list.iter().enumerate().filter_map(unknown).collect();
-    if errors.is_empty() { Ok(list.to_vec()) } else { Err(AppError::Invalid(errors)) }
-}
-
-/// The rules that tie fields together.
-fn check_whole(app: &OauthApp, catalog: &Catalog) -> Result<(), AppError> {
-    let mut errors = Vec::new();
-    if app.kind == AppKind::Public && !app.require_pkce {
-        let detail = "a public app can't switch PKCE off: nothing else proves that it is the one that asked";
-        errors.push(FieldError::new("require_pkce", "required_for_public", detail));
-    }
-    let outside = app.default_scopes.difference(app.scopes);
-    if !outside.is_empty() {
-        let names = catalog.names(outside).join("`, `");
-        let detail = format!("default scopes are among the app's scopes; `{names}` is not");
-        errors.push(FieldError::new("default_scopes", "not_among_scopes", detail));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(AppError::Invalid(errors)) }
+/// What an app may ask for that was registered without saying it, by name: everything that only reads, but for the
+/// management scopes, which are about this service and its credentials.
+#[must_use]
+pub fn scopes_unless_told(app: &App) -> Vec<String> {
+    let catalog = app.catalog.load();
+    let scopes = catalog.read_only().difference(catalog.management());
+    catalog.names(scopes).into_iter().map(str::to_owned).collect()
 }
 
 /// Registers an app. A confidential one gets its first secret, which is in the answer and nowhere else.
@@ -230,7 +131,7 @@ pub async fn create(
     caller: &Caller,
     access: &Access,
     input: CreateApp,
-    public_url: Option<&str>,
+    public_url: &str,
 ) -> Result<Registered, AppError> {
     access.require_writer()?;
     let mut oauth_app = judge(app, caller, access, &input, public_url)?;
@@ -276,7 +177,7 @@ fn judge(
     caller: &Caller,
     access: &Access,
     input: &CreateApp,
-    public_url: Option<&str>,
+    public_url: &str,
 ) -> Result<OauthApp, AppError> {
     let catalog = app.catalog.load();
     let now = app.env.now();
@@ -442,7 +343,7 @@ pub async fn change(
     access: &Access,
     id: AppId,
     input: &ChangeApp,
-    public_url: Option<&str>,
+    public_url: &str,
 ) -> Result<AppView, AppError> {
     access.require_writer()?;
     let mut conn = app.conn().await?;
@@ -491,7 +392,7 @@ pub(super) async fn write(conn: &mut Conn, app: &mut OauthApp) -> Result<(), App
     }
 }
 
-fn apply(app: &App, before: &OauthApp, input: &ChangeApp, public_url: Option<&str>) -> Result<OauthApp, AppError> {
+fn apply(app: &App, before: &OauthApp, input: &ChangeApp, public_url: &str) -> Result<OauthApp, AppError> {
     let catalog = app.catalog.load();
     let mut after = before.clone();
     let mut errors = Errors::default();

@@ -79,16 +79,12 @@ fn secret(view: &AppView, secret: &AppSecret) -> AppSecretJson {
 }
 
 impl AppJson {
-    /// An app. The public URL is what an app without audiences of its own stands for; the command line doesn't know it.
+    /// An app. The public URL is what an app without audiences of its own stands for.
     #[must_use]
-    pub fn new(app: &App, view: &AppView, public_url: Option<&str>) -> Self {
+    pub fn new(app: &App, view: &AppView, public_url: &str) -> Self {
         let AppView { app: it, organization, .. } = view;
         let catalog = app.catalog.load();
-        let audiences = if it.audiences.is_empty() {
-            public_url.iter().map(ToString::to_string).collect()
-        } else {
-            it.audiences.clone()
-        };
+        let audiences = if it.audiences.is_empty() { vec![public_url.to_owned()] } else { it.audiences.clone() };
         Self {
             id: it.id.as_uuid(),
             client_id: it.client_id.to_string(),
@@ -146,7 +142,7 @@ pub struct RegisteredJson {
 impl RegisteredJson {
     /// A new app.
     #[must_use]
-    pub fn new(app: &App, registered: Registered, public_url: Option<&str>) -> Self {
+    pub fn new(app: &App, registered: Registered, public_url: &str) -> Self {
         Self {
             app: AppJson::new(app, &registered.view, public_url),
             client_id: registered.view.app.client_id.to_string(),
@@ -166,7 +162,7 @@ pub struct AppPageJson {
 impl AppPageJson {
     /// A page.
     #[must_use]
-    pub fn new(app: &App, page: &Page, public_url: Option<&str>) -> Self {
+    pub fn new(app: &App, page: &Page, public_url: &str) -> Self {
         let items = page.items.iter().map(|view| AppJson::new(app, view, public_url)).collect();
         Self { items, next_cursor: page.next_cursor.clone() }
     }
