@@ -1,4 +1,4 @@
-//! The pages that people see: sign-in, consent, and what is told to those who can't be sent on.
+//! The pages that people see: sign-in, consent, what they have authorized, and what is told to those who can't be sent on.
 //!
 //! Plain HTML that the server fills in, without scripts (`oauth.md`, §3, 12 to 15). Every value goes through the
 //! escaping of the templates in `templates/`, whose names end in `.html` for that reason; none is marked as safe.
@@ -84,6 +84,48 @@ pub(crate) struct SignedInPage<'a> {
     pub(crate) base: &'a str,
     pub(crate) email: &'a str,
     pub(crate) csrf: &'a str,
+}
+
+/// What somebody has authorized, and how it ends.
+#[derive(Template)]
+#[template(path = "authorized_apps.html")]
+pub(crate) struct AuthorizedAppsPage<'a> {
+    /// Path of the public URL, before every address of ours.
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    /// Newest first.
+    pub(crate) grants: &'a [GrantEntry<'a>],
+    /// Where the list goes on, encoded.
+    pub(crate) next_query: Option<&'a str>,
+    pub(crate) csrf: &'a str,
+}
+
+/// An access that an app has.
+pub(crate) struct GrantEntry<'a> {
+    pub(crate) id: String,
+    pub(crate) app_name: &'a str,
+    pub(crate) publisher: &'a str,
+    /// Slug of the organization that it acts for.
+    pub(crate) organization: &'a str,
+    /// In the order of the catalog.
+    pub(crate) scopes: Vec<GrantedScope<'a>>,
+    /// A moment for people.
+    pub(crate) since: String,
+    /// The same.
+    pub(crate) last_use: Option<String>,
+}
+
+/// A scope that an app has.
+pub(crate) struct GrantedScope<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) description: &'a str,
+}
+
+impl AuthorizedAppsPage<'_> {
+    /// The page as HTML.
+    pub(crate) fn render(&self) -> Result<String, Error> {
+        Template::render(self)
+    }
 }
 
 impl LoginPage<'_> {
@@ -177,6 +219,22 @@ mod tests {
         page.render().unwrap()
     }
 
+    fn authorized(value: &str, grants: usize) -> String {
+        let entry = || GrantEntry {
+            id: value.to_owned(),
+            app_name: value,
+            publisher: value,
+            organization: value,
+            scopes: vec![GrantedScope { name: value, description: value }],
+            since: value.to_owned(),
+            last_use: Some(value.to_owned()),
+        };
+        let grants: Vec<_> = (0..grants).map(|_| entry()).collect();
+        let page =
+            AuthorizedAppsPage { base: "", email: value, grants: &grants, next_query: Some("cursor=x"), csrf: value };
+        page.render().unwrap()
+    }
+
     /// Every page in every form, with one value in all places.
     fn all(value: &str) -> Vec<String> {
         let organization = || OrganizationChoice { slug: value, name: value };
@@ -189,6 +247,8 @@ mod tests {
             consent_of(value, &[organization(), organization()], &scopes),
             ErrorPage { base: "", title: value, detail: value, request_id: value }.render().unwrap(),
             SignedInPage { base: "", email: value, csrf: value }.render().unwrap(),
+            authorized(value, 0),
+            authorized(value, 2),
         ]
     }
 
@@ -389,6 +449,19 @@ mod tests {
     }
 
     #[test]
+    fn each_access_has_a_form_of_its_own_that_ends_it() {
+        let page = authorized(HARMLESS, 2);
+        let form = concat!(
+            r#"<form method="post" action="/authorized-apps">"#,
+            "\n",
+            r#"<input type="hidden" name="csrf_token" value="Harmless">"#,
+            "\n",
+            r#"<input type="hidden" name="grant" value="Harmless">"#,
+        );
+        assert_eq!([page.matches(form).count(), authorized(HARMLESS, 0).matches("<form").count()], [2, 0]);
+    }
+
+    #[test]
     fn an_error_has_no_form() {
         assert!(!ErrorPage { base: "", title: "a", detail: "b", request_id: "c" }.render().unwrap().contains("<form"));
     }
@@ -427,7 +500,7 @@ mod tests {
 
     #[test]
     fn each_page_has_one_heading_of_the_first_level() {
-        assert_eq!(all(HARMLESS).iter().map(|page| page.matches("<h1>").count()).collect::<Vec<_>>(), [1; 7]);
+        assert_eq!(all(HARMLESS).iter().map(|page| page.matches("<h1>").count()).collect::<Vec<_>>(), [1; 9]);
     }
 
     #[test]

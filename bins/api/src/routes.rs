@@ -12,6 +12,7 @@ use crate::http::{
 
 pub(crate) mod apps;
 pub(crate) mod authorize;
+pub(crate) mod authorized_apps;
 pub(crate) mod dto;
 pub(crate) mod dto_apps;
 pub(crate) mod forward_auth;
@@ -130,6 +131,8 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/login" Who::Anyone, authorize::login),
     route!("POST" "/login" Who::Anyone, authorize::sign_in),
     route!("POST" "/logout" Who::Anyone, authorize::sign_out),
+    route!("GET" "/authorized-apps" Who::Anyone, authorized_apps::show),
+    route!("POST" "/authorized-apps" Who::Anyone, authorized_apps::end),
     route!("GET" "/static/pages.css" Who::Anyone, authorize::styles),
     route!("GET" "/healthz" Who::Anyone, health::alive),
     route!("GET" "/readyz" Who::Anyone, health::ready),

@@ -21,7 +21,7 @@ use crate::{pages::ErrorPage, state::State};
 /// The endpoints whose errors are those of RFC 6749 §5.2.
 const ENDPOINTS: [&str; 4] = ["/oauth/token", "/oauth/refresh", "/oauth/revoke", "/oauth/introspect"];
 /// The endpoints that people see.
-const PAGES: [&str; 3] = ["/oauth/authorize", "/login", "/logout"];
+const PAGES: [&str; 4] = ["/oauth/authorize", "/login", "/logout", "/authorized-apps"];
 /// What every page of ours is held to: nothing from anywhere else, no frame around it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 

@@ -69,7 +69,7 @@ pub(crate) async fn ask(context: Context) -> Answer {
 }
 
 /// A redirect to an address of ours, under the path at which browsers see us.
-fn to_own(context: &Context, path: &str) -> HttpResponse {
+pub(super) fn to_own(context: &Context, path: &str) -> HttpResponse {
     wire::see_other(&format!("{}{path}", context.state.base))
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn decide(context: Context) -> Answer {
     })
 }
 
-fn field<'f>(form: &'f Form, name: &str) -> Option<&'f str> {
+pub(super) fn field<'f>(form: &'f Form, name: &str) -> Option<&'f str> {
     form.one(name).ok().flatten().and_then(Field::text).filter(|text| text.len() <= LONGEST_FIELD)
 }
 
@@ -156,7 +156,7 @@ async fn forged(context: &Context, reason: &'static str) -> Answer {
 
 /// Whether a form was sent by a page of ours, in this browser. Under `Referrer-Policy: no-referrer` browsers send
 /// `Origin: null` with their forms, so that counts where they say themselves that it is the same origin.
-fn judge_form(context: &Context, cookie: &str, presented: &str) -> Result<(), &'static str> {
+pub(super) fn judge_form(context: &Context, cookie: &str, presented: &str) -> Result<(), &'static str> {
     let headers = context.request.headers();
     let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
     if !matches!(site, None | Some(b"same-origin" | b"none")) {

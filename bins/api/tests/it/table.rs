@@ -30,7 +30,6 @@ const TO_COME: &[(&str, &str)] = &[
     ("GET", "/apps"),
     ("GET", "/audit"),
     ("GET", "/alerts"),
-    ("GET", "/authorized-apps"),
     // Operation.
     ("GET", "/docs"),
 ];
@@ -58,6 +57,7 @@ const BESIDE: &[(&str, &str)] = &[
     ("OPTIONS", "/.well-known/jwks.json"),
     ("POST", "/login"),
     ("POST", "/logout"),
+    ("POST", "/authorized-apps"),
     ("GET", "/static/pages.css"),
 ];
 
@@ -70,6 +70,8 @@ const UNDESCRIBED: &[(&str, &str)] = &[
     ("GET", "/login"),
     ("POST", "/login"),
     ("POST", "/logout"),
+    ("GET", "/authorized-apps"),
+    ("POST", "/authorized-apps"),
     ("GET", "/static/"),
 ];
 

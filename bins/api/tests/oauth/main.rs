@@ -12,6 +12,7 @@ mod app_fields;
 mod app_roles;
 mod app_secrets;
 mod apps;
+mod authorized_apps;
 mod browser;
 mod consent;
 mod failures;
