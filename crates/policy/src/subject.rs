@@ -44,7 +44,7 @@ macro_rules! ids {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                Uuid::from_str(text).map(Self).map_err(|_| IdError(text.to_owned()))
+                hyphenated(text).map(Self).ok_or_else(|| IdError(text.to_owned()))
             }
         }
     )*};
@@ -79,6 +79,12 @@ ids! {
     WebhookId;
     /// One event on its way to one endpoint.
     DeliveryId;
+}
+
+/// A UUID in the one form of RFC 9562 §4, 36 characters with hyphens, its hex in any case. The library reads braces, `urn:`
+/// and bare hex too; of one id with several spellings, a rule or a log that knows one of them misses the others.
+fn hyphenated(text: &str) -> Option<Uuid> {
+    if text.len() == uuid::fmt::Hyphenated::LENGTH { Uuid::try_parse(text).ok() } else { None }
 }
 
 /// A UUIDv7 (RFC 9562 §5.7) of the instant `at`, cut to milliseconds, and 74 of the 80 bits of `random`.

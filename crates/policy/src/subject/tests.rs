@@ -16,6 +16,25 @@ fn text_that_is_no_uuid_is_no_id() {
 }
 
 #[test]
+fn an_id_is_read_in_any_case_of_hex() {
+    let text = "01900000-ABCD-7000-8000-00000000000f";
+    assert_eq!(text.parse::<KeyId>().map(|id| id.to_string()), Ok(text.to_lowercase()));
+}
+
+#[test]
+fn a_uuid_in_another_form_is_no_id() {
+    let forms = [
+        "019000000000700080000000000000ab",
+        "{01900000-0000-7000-8000-0000000000ab}",
+        "urn:uuid:01900000-0000-7000-8000-0000000000ab",
+        " 01900000-0000-7000-8000-0000000000ab",
+        "{019000000000700080000000000000ab}  ",
+        "0190000000007000-8000-0000000000-ab-",
+    ];
+    assert!(forms.into_iter().all(|form| form.parse::<KeyId>().is_err()));
+}
+
+#[test]
 fn debug_of_an_id_says_of_what_it_is() {
     assert_eq!(format!("{:?}", KeyId::from_uuid(Uuid::nil())), "KeyId(00000000-0000-0000-0000-000000000000)");
 }
