@@ -50,6 +50,18 @@ async fn a_repeated_creation_makes_no_second_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_version_to_match_makes_no_other_request() {
+    let world = World::new().await;
+    let (id, _) = world.created(&json!({})).await;
+    let mut outcomes = Vec::new();
+    for version in ["\"1\"", "\"2\""] {
+        let ask = world.api.post(&path(&id, "rotate")).browser(&world.owner).header("idempotency-key", "one");
+        outcomes.push(ask.header("if-match", version).json(&json!({})).send().await.outcome());
+    }
+    assert_eq!(outcomes, [(200, String::new()), (409, "already_delivered".into())]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_order_of_fields_makes_no_other_request() {
     let world = World::new().await;
     create(&world, "one", &plain()).await;

@@ -28,7 +28,9 @@ const LONGEST_OVERLAP_SECONDS: i64 = 604_800;
 pub struct RotateKey {
     /// How long the old token stays accepted; none means not at all.
     pub overlap_seconds: Option<i64>,
-    /// The version that the caller thinks is current.
+    /// The version that the caller thinks is current. It says when to rotate, not what to do: the same request sent again
+    /// with a newer version is a repeat all the same.
+    #[serde(skip)]
     pub if_match: Option<i32>,
 }
 
