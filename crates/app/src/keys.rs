@@ -272,10 +272,10 @@ pub(crate) fn current_status(
     Ok(snapshot.key.status(current_of(snapshot)?, caps, now))
 }
 
-/// Reads scopes or a preset, and judges them against the environment.
+/// Reads scopes or a preset, and judges them against the environment, where there is one.
 fn scopes_for(
     app: &App,
-    environment: Environment,
+    environment: Option<Environment>,
     scopes: Option<&[String]>,
     preset: Option<&str>,
 ) -> Result<ScopeSet, AppError> {
@@ -295,16 +295,26 @@ fn scopes_for(
             (preset.ok_or_else(unknown)?.scopes, "preset")
         }
     };
+    let Some(environment) = environment else { return Ok(set) };
     let forbidden = set.difference(catalog.mask(environment));
     if forbidden.is_empty() {
         return Ok(set);
     }
-    let names = catalog.names(forbidden).join("`, `");
-    Err(AppError::field(
-        field,
-        "scope_not_allowed_in_environment",
-        format!("a key for {} can't hold `{names}`", environment.as_str()),
-    ))
+    let error = |field: String, name: &str| {
+        let detail = format!("a key for {environment} can't hold `{name}`");
+        FieldError::new(field, "scope_not_allowed_in_environment", detail)
+    };
+    let names = catalog.names(forbidden);
+    Err(AppError::Invalid(match scopes {
+        // Each at its first place: a scope may be named twice.
+        Some(given) => {
+            let mut at: Vec<_> =
+                names.iter().filter_map(|name| Some((given.iter().position(|scope| scope == name)?, *name))).collect();
+            at.sort_unstable();
+            at.into_iter().map(|(index, name)| error(format!("{field}[{index}]"), name)).collect()
+        }
+        None => vec![error(field.to_owned(), &names.join("`, `"))],
+    }))
 }
 
 /// Reads an allowlist. Wide networks take an owner or admin who says so.

@@ -71,6 +71,26 @@ impl LifespanCaps {
     }
 }
 
+/// Judges the days that a caller asks for while the environment is unknown.
+///
+/// # Errors
+/// [`NowhereAllowed`] for days that no environment allows.
+pub fn judge_anywhere(asked_days: Option<i64>) -> Result<(), NowhereAllowed> {
+    let max_days = Environment::ALL.map(Environment::max_lifespan_days).into_iter().max().unwrap_or_default();
+    match asked_days {
+        Some(days) if !(1..=i64::from(max_days)).contains(&days) => Err(NowhereAllowed { max_days }),
+        _ => Ok(()),
+    }
+}
+
+/// A lifespan outside the bounds of every environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key lives 1 to {max_days} days at most, less in some environments")]
+pub struct NowhereAllowed {
+    /// The longest of the environments' maxima, in days.
+    pub max_days: u32,
+}
+
 /// A lifespan outside the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a {} key lives 1 to {max_days} days", environment.as_str())]
@@ -92,6 +112,13 @@ mod tests {
         let judged = [Some(91), Some(0), Some(-1), Some(i64::MAX), Some(1), Some(90), None]
             .map(|days| caps.choose(Environment::Production, days).is_ok());
         assert_eq!(judged, [false, false, false, false, true, true, true]);
+    }
+
+    #[test]
+    fn without_an_environment_only_days_that_none_allows_are_refused() {
+        let judged =
+            [Some(366), Some(0), Some(i64::MIN), Some(1), Some(365), None].map(|days| judge_anywhere(days).is_ok());
+        assert_eq!(judged, [false, false, false, true, true, true]);
     }
 
     /// spec: keys K19

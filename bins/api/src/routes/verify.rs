@@ -8,7 +8,9 @@ use statuspulse_app::{
     verify::{self as judgement, Call, Credential, Gateway, Presented, Verdict},
 };
 use statuspulse_audit::{RequestTraits, event::Origin, user_agent};
-use statuspulse_policy::{Catalog, ClientAddress, Requirement, Served, UserId, canonical_ip};
+use statuspulse_policy::{
+    Catalog, ClientAddress, Environment, EnvironmentSet, Requirement, Served, UserId, canonical_ip,
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -22,6 +24,8 @@ use crate::http::{
 
 /// A longer token is refused unread.
 const LONGEST_TOKEN: usize = 4_096;
+/// Unknown environments that a refusal names, at most.
+const NAMED: usize = 50;
 
 /// The answer, whatever the verdict.
 #[derive(Serialize, ToSchema)]
@@ -139,14 +143,14 @@ fn read(question: &Question) -> Result<Asked, ApiError> {
             ClientAddress::Unknown
         }
     };
-    let names = question.environments.iter().flatten().map(String::as_str);
-    let served = match Served::from_names(names) {
-        Ok(served) => served,
-        Err(error) => {
-            errors.push(FieldError::new("environments", "unknown_environment", error.to_string()));
-            Served::Any
-        }
-    };
+    let names = || question.environments.iter().flatten().map(String::as_str);
+    let served = Served::from_names(names()).unwrap_or_else(|_| {
+        let wrong = names().enumerate().filter_map(|(index, name)| Some((index, name.parse::<Environment>().err()?)));
+        errors.extend(wrong.take(NAMED).map(|(index, error)| {
+            FieldError::new(format!("environments[{index}]"), "unknown_environment", error.to_string())
+        }));
+        Served::Only(EnvironmentSet::EMPTY)
+    });
     if question.scope.is_none() {
         for (field, value) in [("method", &question.method), ("path", &question.path)] {
             if value.is_none() {

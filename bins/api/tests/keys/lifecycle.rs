@@ -243,6 +243,18 @@ async fn a_change_of_scopes_holds_for_the_next_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_environment_hides_no_other_wrong_field() {
+    let world = World::new().await;
+    let mut refused = Vec::new();
+    for days in [0, 366] {
+        let wanted = json!({"environment": "prod", "scopes": ["checks:read", "nope:read"], "expires_in_days": days});
+        refused.push(world.create(&plain_with(&wanted)).await.fields());
+    }
+    let expected = ["environment: unknown_environment", "scopes[1]: unknown_scope", "expires_in_days: out_of_bounds"];
+    assert_eq!(refused, [expected; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_names_all_of_its_wrong_fields_and_changes_nothing() {
     let world = World::new().await;
     let (id, _) = world.created(&json!({})).await;

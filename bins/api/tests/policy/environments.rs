@@ -31,7 +31,7 @@ async fn an_analytics_key_is_given_no_scope_to_write() {
     let world = World::new().await;
     let wanted = json!({"environment": "analytics", "scopes": ["checks:read", "incidents:write"]});
     let reply = world.create(wanted).await;
-    assert_eq!((reply.status, reply.fields()), (422, vec!["scopes: scope_not_allowed_in_environment".to_owned()]));
+    assert_eq!((reply.status, reply.fields()), (422, vec!["scopes[1]: scope_not_allowed_in_environment".to_owned()]));
 }
 
 /// spec: policy P7
@@ -40,7 +40,7 @@ async fn an_analytics_key_gains_no_scope_to_write_by_a_change() {
     let world = World::new().await;
     let (view, _) = world.key_like(key_of("analytics", &["checks:read"])).await;
     let reply = world.patch(&view.key.id.to_string(), &json!({"scopes": ["incidents:write"]})).await;
-    assert_eq!((reply.status, reply.fields()), (422, vec!["scopes: scope_not_allowed_in_environment".to_owned()]));
+    assert_eq!((reply.status, reply.fields()), (422, vec!["scopes[0]: scope_not_allowed_in_environment".to_owned()]));
 }
 
 /// spec: policy P7
@@ -167,7 +167,7 @@ async fn a_mistyped_environment_is_refused_at_verify() {
     let question = json!({"token": token, "method": "GET", "path": "/api/v1/checks",
         "environments": ["production", "Staging"]});
     let reply = world.api.post("/v1/verify").key(&world.gateway).json(&question).send().await;
-    assert_eq!((reply.status, reply.fields()), (422, vec!["environments: unknown_environment".to_owned()]));
+    assert_eq!((reply.status, reply.fields()), (422, vec!["environments[1]: unknown_environment".to_owned()]));
 }
 
 /// spec: policy §2

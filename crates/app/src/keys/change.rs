@@ -147,7 +147,7 @@ fn apply(
         key.name.clone_from(name);
     }
     if let Some(names) = &change.scopes
-        && let Some(scopes) = errors.check(scopes_for(app, key.environment, Some(names), None))
+        && let Some(scopes) = errors.check(scopes_for(app, Some(key.environment), Some(names), None))
         && errors.check(access.require_grantable(app, scopes)).is_some()
     {
         key.scopes = scopes;

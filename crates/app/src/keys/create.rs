@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use statuspulse_audit::{Action, Class, EventType};
-use statuspulse_keys::{Key, KeyVersion, Prefix, SecretHash, Token, VersionState, token::ENTROPY_BYTES};
+use statuspulse_keys::{Key, KeyVersion, Prefix, SecretHash, Token, VersionState, lifespan, token::ENTROPY_BYTES};
 use statuspulse_policy::{Environment, KeyId, KeyVersionId};
 use statuspulse_store::{
     AsyncConnection as _, Conn, feed,
@@ -166,18 +166,25 @@ fn judge(app: &App, access: &Access, mut input: CreateKey) -> Result<Draft, AppE
     let environment = input.environment.parse::<Environment>();
     let environment = errors
         .check(environment.map_err(|error| AppError::field("environment", "unknown_environment", error.to_string())));
-    let scopes = environment.and_then(|environment| {
-        errors.check(scopes_for(app, environment, input.scopes.as_deref(), input.preset.as_deref()))
-    });
+    // What is wrong in any environment is told without one, too.
+    let scopes = errors.check(scopes_for(app, environment, input.scopes.as_deref(), input.preset.as_deref()));
     let allowlist = errors.check(allowlist_for(access, input.allowed_cidrs.as_deref(), input.allow_any));
     let notes = allowlist
         .as_ref()
         .and_then(|list| errors.check(notes_for(list.as_ref(), std::mem::take(&mut input.allowlist_notes))));
     let caps = access.organization.settings.caps;
-    let lifespan = environment.and_then(|environment| {
-        let chosen = caps.choose(environment, input.expires_in_days);
-        errors.check(chosen.map_err(|error| AppError::field("expires_in_days", "out_of_bounds", error.to_string())))
-    });
+    let out_of_bounds = |detail: String| AppError::field("expires_in_days", "out_of_bounds", detail);
+    let lifespan = match environment {
+        Some(environment) => {
+            let chosen = caps.choose(environment, input.expires_in_days);
+            errors.check(chosen.map_err(|error| out_of_bounds(error.to_string())))
+        }
+        None => {
+            let judged = lifespan::judge_anywhere(input.expires_in_days);
+            errors.check(judged.map_err(|error| out_of_bounds(error.to_string())));
+            None
+        }
+    };
     let rate_limit = errors.check(check_rate_limit(input.rate_limit_per_minute));
     errors.check(check_recipient(access, input.successor_public_key.as_deref()));
     errors.finish()?;
