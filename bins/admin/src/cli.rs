@@ -1,6 +1,7 @@
 //! The arguments.
 
 use clap::{Parser, Subcommand};
+use statuspulse_app::boot::Purpose;
 
 use crate::{
     commands::{
@@ -74,6 +75,16 @@ impl Command {
             Self::App(command) => command.prepare(),
             Self::Grant(command) => command.prepare(),
             _ => Ok(()),
+        }
+    }
+
+    /// Only what makes something may make the installation that it goes into.
+    pub(crate) const fn purpose(&self) -> Purpose {
+        match self {
+            Self::Migrate | Self::Org(OrgCommand::Create { .. }) | Self::User(UserCommand::Create { .. }) => {
+                Purpose::FirstTool
+            }
+            _ => Purpose::Tool,
         }
     }
 

@@ -9,7 +9,7 @@ use clap::Parser as _;
 use nix::unistd::{User, getuid};
 use statuspulse_app::{
     Caller, Env,
-    boot::{self, Instance, Purpose},
+    boot::{self, Instance},
 };
 use statuspulse_audit::redact::redact;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,7 +61,7 @@ async fn carry_out(cli: Cli) -> Result<(), CliError> {
     let Cli { json, config, mut command } = cli;
     let Config { settings, public_url } = config.read()?;
     command.prepare()?;
-    let Instance { app, migrated, resources } = boot::open(settings, Env::system(), Purpose::Tool).await?;
+    let Instance { app, migrated, resources } = boot::open(settings, Env::system(), command.purpose()).await?;
     let caller = Caller::operator(&app, &operator());
     let context = Context { caller, app, public_url, migrated, output: Output { json } };
     let done = until_interrupted(command, &context).await;

@@ -78,6 +78,15 @@ pub enum BootError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The command line looks for an installation where there is none.
+    #[error(
+        "nothing is installed in `{}`: set STATUSPULSE_DATA_DIR to the folder of the server, or begin with `migrate`",
+        path.display()
+    )]
+    NothingInstalled {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// The database refused or is away.
     #[error("{0}")]
     Database(String),
@@ -265,8 +274,10 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 pub enum Purpose {
     /// The server: the data directory is its own.
     Server,
-    /// The command line: beside a server or without one.
+    /// The command line: beside a server or without one. It looks for what is there.
     Tool,
+    /// The command line, at a command that may be the first one of an installation.
+    FirstTool,
 }
 
 /// An open instance and what has to be closed after it.
@@ -324,6 +335,12 @@ impl Resources {
 pub async fn open(settings: Settings, env: Env, purpose: Purpose) -> Result<Instance, BootError> {
     let data_dir = settings.data_dir.clone();
     let private = settings.database_url.is_none();
+    // A mistyped folder must not become a second installation, whose emptiness looks like lost data. With a database and a
+    // master key given, nothing is looked for in the folder.
+    let is_looked_into = private || settings.master_keys.is_none();
+    if purpose == Purpose::Tool && is_looked_into && !is_installed(&settings) {
+        return Err(BootError::NothingInstalled { path: data_dir });
+    }
     let opening = move || -> Result<_, BootError> {
         let data_dir = statuspulse_embedded::prepare_data_dir(&data_dir)?;
         let lock = if purpose == Purpose::Server { Some(DataDirLock::acquire(&data_dir)?) } else { None };
@@ -344,6 +361,14 @@ pub async fn open(settings: Settings, env: Env, purpose: Purpose) -> Result<Inst
             Err(error)
         }
     }
+}
+
+/// Whether a data directory is there, with a master key in it where none is given.
+fn is_installed(settings: &Settings) -> bool {
+    let folder = &settings.data_dir;
+    let held = if settings.master_keys.is_none() { folder.join(MASTER_KEY_FILE) } else { folder.clone() };
+    // What can't be looked at is for those to tell who need it.
+    held.try_exists().unwrap_or(true)
 }
 
 async fn connect(

@@ -57,8 +57,56 @@ fn a_running_server_is_found_and_left_running() {
 #[test]
 fn an_error_leaves_no_server_behind() {
     let folder = folder();
+    admin(&folder, "--json migrate").json();
     let ran = admin(&folder, "key list --org nobody");
     assert_eq!((ran.code, is_stopped(&folder)), (3, true));
+}
+
+fn is_empty(folder: &TempDir) -> bool {
+    folder.path().read_dir().unwrap().next().is_none()
+}
+
+#[test]
+fn what_looks_for_something_makes_no_data_directory() {
+    let folder = folder();
+    let commands = [
+        "key list --org acme",
+        "org list",
+        "settings show --org acme",
+        "pepper status",
+        "signing-key rotate",
+        "app list --org acme",
+        "key create --org acme --environment staging --name ci --preset read-only",
+    ];
+    let told = format!("nothing is installed in `{}`", folder.path().join("data").display());
+    let runs = commands.map(|command| {
+        let ran = admin(&folder, command);
+        (ran.code, ran.stderr.contains(&told), ran.stderr.lines().count())
+    });
+    assert_eq!((runs, is_empty(&folder)), ([(1, true, 1); 7], true));
+}
+
+#[test]
+fn what_looks_for_something_makes_no_master_key_in_a_folder_of_others() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let ran = admin(&folder, "org list");
+    let untouched = folder.path().join("data").read_dir().unwrap().next().is_none();
+    assert_eq!((ran.refusal("nothing is installed in"), untouched), ((1, true), true));
+}
+
+#[test]
+fn an_organization_may_be_the_first_thing_in_a_data_directory() {
+    let folder = folder();
+    assert_eq!(admin(&folder, "--json org create --slug acme --name Acme").json()["slug"], "acme");
+}
+
+#[test]
+fn with_a_database_but_no_master_key_none_is_made_by_looking() {
+    let folder = folder();
+    let mut command = command(&folder, "org list");
+    command.env("DATABASE_URL", "postgresql://u@/x?host=/nowhere");
+    assert_eq!((run(command, "").refusal("nothing is installed in"), is_empty(&folder)), ((1, true), true));
 }
 
 #[test]
