@@ -25,7 +25,7 @@ use statuspulse_store::sessions::Session;
 use super::{
     body::{self, Nul},
     credentials,
-    error::{ApiError, problem},
+    error::{ApiError, detail_of, problem},
 };
 use crate::{
     routes::{Route, Who},
@@ -241,14 +241,15 @@ async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
     match route.who {
         Who::Anyone => Ok(()),
         Who::TrustedProxy => trusted_proxy(context),
-        Who::Session => session(context, route, false).await,
-        Who::Member => {
-            if let Some(found) = presented_key(context, None, route).await? {
-                note_refused_key(context, &found);
-                let detail = "a key reads and never changes; sign in to do this";
-                return Err(ApiError::http(403, "credential_not_allowed", detail));
-            }
-            session(context, route, true).await
+        Who::Session => session_without_key(context, route, false).await,
+        Who::Member => session_without_key(context, route, true).await,
+        Who::Writer => {
+            session_without_key(context, route, true).await?;
+            Ok(context.access()?.require_writer()?)
+        }
+        Who::Admin => {
+            session_without_key(context, route, true).await?;
+            Ok(context.access()?.require_admin()?)
         }
         Who::MemberOrKey(scope) => match presented_key(context, Some(scope), route).await? {
             Some(found) => admit_key(context, found, true).await,
@@ -263,6 +264,16 @@ async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
             None => Err(missing(context, route).await),
         },
     }
+}
+
+/// Where people act, a key that would be accepted elsewhere is told that it is the wrong kind of credential.
+async fn session_without_key(context: &mut Context, route: &Route, in_organization: bool) -> Result<(), ApiError> {
+    if let Some(found) = presented_key(context, None, route).await? {
+        note_refused_key(context, &found);
+        let detail = "a key reads what its scopes open and never changes; sign in to do this";
+        return Err(ApiError::http(403, "credential_not_allowed", detail));
+    }
+    session(context, route, in_organization).await
 }
 
 /// Without a look at the token: who is not a gateway learns nothing about it.
@@ -322,10 +333,18 @@ async fn judge(
     verify::judge(context.app(), call).await
 }
 
-/// The refusal of a request without a credential, with its event.
+/// The refusal of a request without a credential, with its event. It says what to bring.
 async fn missing(context: &Context, route: &Route) -> ApiError {
     let verdict = judge(context, Presented::Missing, None, route.path).await;
-    ApiError::Judged { code: verdict.code, scope: None }
+    let detail = match route.who {
+        Who::Session | Who::Member | Who::Writer | Who::Admin => "sign in by `POST /v1/session`",
+        Who::MemberOrKey(_) => "sign in by `POST /v1/session`, or send a key as `Authorization: Bearer …`",
+        _ => detail_of(verdict.code),
+    };
+    match verdict.code {
+        Code::Missing => AppError::Unauthorized { code: Code::Missing.as_str(), detail }.into(),
+        code => ApiError::Judged { code, scope: None },
+    }
 }
 
 /// A key as the caller of a request.

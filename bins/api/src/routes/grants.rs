@@ -41,7 +41,6 @@ pub(crate) async fn revoke_own(context: Context) -> Answer {
 pub(crate) async fn revoke(context: Context) -> Answer {
     let body: GrantsToEnd = context.json().await?;
     let access = context.access()?;
-    access.require_admin()?;
     let target = target(&context, &body).await?;
     let revoked = grants::revoke_in(context.app(), &context.caller, access, target).await?;
     Ok(HttpResponse::Ok().json(RevokedGrantsJson { revoked }))

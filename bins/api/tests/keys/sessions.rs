@@ -1,6 +1,7 @@
 //! Sessions: cookie, forgery, end (contract §4, §5).
 
 use serde_json::{Value, json};
+use statuspulse_auth::Who;
 use statuspulse_testkit::{TestApp, TestDb};
 
 use crate::{
@@ -169,6 +170,27 @@ async fn a_cookie_that_was_edited_is_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_no_person_at_the_routes_of_a_session() {
+    let world = World::new().await;
+    let (_, token) = world.created(&json!({})).await;
+    let (nobody, nil) = (token.replace("sp_live_", "sp_test_"), "00000000-0000-7000-8000-000000000000");
+    let mut outcomes = Vec::new();
+    for token in [token, nobody] {
+        for (method, path) in [
+            ("GET", SESSION),
+            ("DELETE", SESSION),
+            ("GET", "/v1/me/grants"),
+            ("DELETE", &format!("/v1/me/grants/{nil}")),
+        ] {
+            outcomes.push(world.api.ask(method, path).key(&token).send().await.outcome());
+        }
+    }
+    let expected = [(403, "credential_not_allowed"), (401, "malformed")];
+    let expected = expected.map(|(status, code)| vec![(status, code.to_owned()); 4]).concat();
+    assert_eq!(outcomes, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_signed_in_is_told_that_a_credential_is_missing() {
     let world = World::new().await;
     assert_eq!(world.api.get(KEYS).send().await.outcome(), (401, "missing".into()));
@@ -241,10 +263,7 @@ async fn every_unsafe_route_of_a_session_is_guarded_against_forgery() {
     let (id, _) = world.created(&json!({})).await;
     let mut open = Vec::new();
     for route in statuspulse_auth::ROUTES {
-        let guarded = matches!(
-            route.who,
-            statuspulse_auth::Who::Session | statuspulse_auth::Who::Member | statuspulse_auth::Who::MemberOrKey(_)
-        );
+        let guarded = matches!(route.who, Who::Session | Who::Member | Who::Writer | Who::Admin | Who::MemberOrKey(_));
         if guarded && route.method != "GET" {
             let path = route.path.replace("{org}", "acme").replace("{id}", &id);
             let reply = world.api.ask(route.method, &path).cookie(&world.owner).json(&json!({})).send().await;
