@@ -1,6 +1,6 @@
 //! Bodies: bounded while they are read, JSON, and every error at its field.
 
-use std::{fmt, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -11,7 +11,7 @@ use actix_web::{
 use futures_util::StreamExt as _;
 use serde::{
     Deserialize as _, Deserializer,
-    de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Value;
 use statuspulse_app::{AppError, FieldError};
@@ -55,11 +55,10 @@ pub(crate) enum Nul {
     Judged,
 }
 
-/// Reads JSON: 400 when it is none or names a member twice, 422 with all unknown fields of the first object that has some,
+/// Reads JSON: 400 when it is none or names a member twice, 422 for a number beyond all bounds, or with all unknown fields of the first object that has some,
 /// or the first field that is missing or of a wrong type.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8], nul: Nul) -> Result<T, ApiError> {
-    let Strict(mut value) = serde_json::from_slice(body)
-        .map_err(|error| ApiError::http(400, "invalid_json", format!("the body is not JSON: {}", short(&error))))?;
+    let Strict(mut value) = serde_json::from_slice(body).map_err(|error| unreadable(body, &error))?;
     if !value.is_object() {
         return Err(AppError::field("", "invalid_type", "the body is a JSON object").into());
     }
@@ -85,6 +84,19 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8], nul: Nul) -> Result<T, Api
         .map(|name| FieldError::new(format!("{parent}{name}"), "unknown_field", "there is no such field"))
         .collect();
     Err(AppError::Invalid(errors).into())
+}
+
+/// What JSON can't be held here. A number may have any size (RFC 8259 §6): one that is too large for us is a value out of
+/// bounds, where all the rest is JSON.
+fn unreadable(body: &[u8], error: &serde_json::Error) -> ApiError {
+    if error.to_string().starts_with("number out of range") && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let path =
+            serde_path_to_error::deserialize::<_, Strict>(&mut reader).err().map(|error| error.path().to_string());
+        let field = path.filter(|path| path != ".").unwrap_or_default();
+        return AppError::field(field, "out_of_bounds", "this number is too large").into();
+    }
+    ApiError::http(400, "invalid_json", format!("the body is not JSON: {}", short(error)))
 }
 
 fn lookup<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
@@ -202,6 +214,30 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
+/// An object within a body that may be left out, but not be null. Every struct within another one is read by this: serde
+/// takes a list for a struct too, its items as fields in the order of the source.
+pub(crate) fn not_null_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Some)
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: serde::Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
+}
+
 /// A list that is not given and one that is null are different things where null means "any".
 pub(crate) fn required_nullable<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
@@ -250,7 +286,8 @@ mod tests {
         #[serde(deny_unknown_fields)]
         #[expect(dead_code, reason = "only its reading is tested")]
         struct Outer {
-            inner: Sample,
+            #[serde(default, deserialize_with = "not_null_object")]
+            inner: Option<Sample>,
         }
         let read = parse::<Outer>(br#"{"inner":{"name":"x","b":1}}"#, Nul::Refused);
         let Err(ApiError::App(AppError::Invalid(fields))) = read else { panic!("{read:?}") };
@@ -275,6 +312,48 @@ mod tests {
     #[test]
     fn a_fraction_is_no_number_of_days() {
         assert_eq!(errors(r#"{"name":"x","days":90.5}"#), [("days".into(), "invalid_type")]);
+    }
+
+    #[test]
+    fn a_number_beyond_all_bounds_is_refused_at_its_field() {
+        let digits = "9".repeat(400);
+        let refused =
+            ["1e999", "-1e999", digits.as_str()].map(|days| errors(&format!(r#"{{"name":"x","days":{days}}}"#)));
+        assert_eq!(refused.concat(), vec![("days".to_owned(), "out_of_bounds"); 3]);
+    }
+
+    #[test]
+    fn a_number_beyond_all_bounds_is_refused_in_a_list() {
+        assert_eq!(errors(r#"{"name":"x","list":["a",1e999]}"#), [("list[1]".into(), "out_of_bounds")]);
+    }
+
+    #[test]
+    fn a_number_beyond_all_bounds_makes_no_json_of_what_is_none() {
+        assert_eq!(errors(r#"{"name":"x","days":1e999"#), [("400".into(), "invalid_json")]);
+    }
+
+    #[test]
+    fn a_depth_that_nobody_needs_is_no_json() {
+        assert_eq!(errors(&format!(r#"{{"name":{}"#, "[".repeat(10_000))), [("400".into(), "invalid_json")]);
+    }
+
+    #[test]
+    fn half_a_character_is_no_json() {
+        assert_eq!(errors(r#"{"name":"\ud800"}"#), [("400".into(), "invalid_json")]);
+    }
+
+    #[test]
+    fn a_list_is_no_inner_object() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its reading is tested")]
+        struct Outer {
+            #[serde(default, deserialize_with = "not_null_object")]
+            inner: Option<Sample>,
+        }
+        let read = parse::<Outer>(br#"{"inner":["x"]}"#, Nul::Refused);
+        let Err(ApiError::App(AppError::Invalid(fields))) = read else { panic!("{read:?}") };
+        assert_eq!((fields[0].field.as_str(), fields[0].code), ("inner", "invalid_type"));
     }
 
     #[test]

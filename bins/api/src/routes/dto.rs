@@ -11,7 +11,7 @@ use statuspulse_app::{
 use statuspulse_policy::Environment;
 use utoipa::ToSchema;
 
-use crate::http::body::{given, not_null, required_nullable};
+use crate::http::body::{given, not_null, not_null_object, required_nullable};
 
 /// Sign-in.
 #[derive(Deserialize, ToSchema)]
@@ -177,7 +177,7 @@ impl From<CallToExplain> for ExplainCall {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedSettings {
-    #[serde(default, deserialize_with = "not_null")]
+    #[serde(default, deserialize_with = "not_null_object")]
     max_lifespan_days: Option<ChangedDays>,
     /// 30 to 365, or null. Kept; switching unused keys off is to come.
     #[serde(default, deserialize_with = "given")]

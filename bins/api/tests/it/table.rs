@@ -317,6 +317,39 @@ fn every_change_in_an_organization_states_its_role() {
     assert_eq!(open.map(|route| route.path).collect::<Vec<_>>(), ["/v1/orgs/{org}/keys/{id}/explain"]);
 }
 
+/// The fields of JSON bodies that are objects with fields of their own, with their endpoints.
+fn inner_objects() -> Vec<(String, String, String)> {
+    let document = serde_json::to_value(openapi_document()).unwrap();
+    let mut found = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let schema = operation["requestBody"]["content"]["application/json"]["schema"].to_string();
+            let Some((_, name)) = schema.split_once("#/components/schemas/") else { continue };
+            let body = &document["components"]["schemas"][name.split('"').next().unwrap()];
+            for (field, schema) in body["properties"].as_object().into_iter().flatten() {
+                if schema.to_string().contains("$ref") {
+                    found.push((method.to_uppercase(), path.clone(), field.clone()));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_is_taken_for_no_object_within_a_body() {
+    let world = World::new().await;
+    let found = inner_objects();
+    let mut taken = Vec::new();
+    for (method, path, field) in &found {
+        let reply = world.owner(method, &path.replace("{org}", "acme"), &json!({field: [30, 100, 20]})).await;
+        if (reply.status, reply.fields()) != (422, vec![format!("{field}: invalid_type")]) {
+            taken.push((path, field, reply.text));
+        }
+    }
+    assert!(!found.is_empty() && taken.is_empty(), "{taken:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_path_refuses_other_methods_and_says_which_it_takes() {
     let world = World::new().await;
