@@ -1,6 +1,9 @@
 //! What an instance counts, for a monitoring system. Numbers of the instance alone: no organization, key or app is named.
 
-use actix_web::{HttpResponse, http::header::CONTENT_TYPE};
+use actix_web::{
+    HttpResponse,
+    http::header::{ACCEPT, CONTENT_TYPE},
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -15,8 +18,9 @@ use statuspulse_app::{App, AppError};
 use super::Answer;
 use crate::http::Context;
 
-/// The type of the text that is written (OpenMetrics 1.0).
-const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What is answered to everybody who doesn't ask for the other one.
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What kind of row a clean-up took.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -26,11 +30,50 @@ struct Rows {
 
 /// Counters and gauges of this instance.
 #[utoipa::path(get, path = "/metrics", tag = "operation",
-    responses((status = 200, description = "OpenMetrics text, as Prometheus reads it", content_type = "text/plain")))]
+    responses((status = 200, description = "the text form of Prometheus, or OpenMetrics where it is asked for", content(
+        (String = "text/plain; version=0.0.4; charset=utf-8"),
+        (String = "application/openmetrics-text; version=1.0.0; charset=utf-8")))))]
 pub(crate) async fn metrics(context: Context) -> Answer {
     let mut text = String::new();
     encode(&mut text, &registry(context.app())).map_err(AppError::internal)?;
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, TYPE)).body(text))
+    let lines = context.request.headers().get_all(ACCEPT).filter_map(|line| line.to_str().ok());
+    let (kind, text) = if wants_open_metrics(lines) { (OPEN_METRICS, text) } else { (PLAIN, plain(&text)) };
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, kind)).body(text))
+}
+
+/// Whether OpenMetrics is asked for by name, and not less than the plain text (RFC 9110 §12.5.1). A wildcard asks for nothing.
+fn wants_open_metrics<'a>(accept: impl Iterator<Item = &'a str>) -> bool {
+    let (mut open, mut plain) = (0.0, 0.0);
+    for range in accept.flat_map(|line| line.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        let weight: f32 = weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+        if name.eq_ignore_ascii_case("application/openmetrics-text") {
+            open = weight.max(open);
+        } else if name.eq_ignore_ascii_case("text/plain") {
+            plain = weight.max(plain);
+        }
+    }
+    open > 0.0 && open >= plain
+}
+
+/// OpenMetrics text in the older form: there a counter's family is named like its samples, and units and the end are unknown.
+fn plain(open: &str) -> String {
+    let counters: Vec<&str> =
+        open.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(open.len());
+    for line in open.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(kind @ ("HELP" | "TYPE")), Some(name), Some(rest)) if counters.contains(&name) => {
+                text.push_str(&format!("# {kind} {name}_total {rest}"));
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn registry(app: &App) -> Registry {
@@ -77,4 +120,32 @@ fn registry(app: &App) -> Registry {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_metrics_is_for_those_who_ask_for_it() {
+        let asked = [
+            "application/openmetrics-text; version=1.0.0",
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+            "",
+            "*/*",
+            "text/plain",
+            "application/openmetrics-text;q=0",
+            "text/plain, application/openmetrics-text;q=0.5",
+        ];
+        let wanted = asked.map(|line| wants_open_metrics([line].into_iter()));
+        assert_eq!(wanted, [true, true, false, false, false, false, false]);
+    }
+
+    #[test]
+    fn in_the_plain_text_a_counter_is_named_like_its_samples() {
+        let open = "# HELP a_b Bs. of a\n# TYPE a_b counter\na_b_total 1\n# HELP c Cs\n# TYPE c gauge\n# UNIT c s\nc 2\n# EOF\n";
+        let expected =
+            "# HELP a_b_total Bs. of a\n# TYPE a_b_total counter\na_b_total 1\n# HELP c Cs\n# TYPE c gauge\nc 2\n";
+        assert_eq!(plain(open), expected);
+    }
 }

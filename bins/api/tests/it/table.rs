@@ -351,6 +351,21 @@ async fn a_list_is_taken_for_no_object_within_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_plain_text_unless_open_metrics_is_asked_for() {
+    let world = World::new().await;
+    let plain = world.api.get("/metrics").send().await;
+    let open = world.api.get("/metrics").header("accept", "application/openmetrics-text; version=1.0.0").send().await;
+    let seen = [&plain, &open].map(|reply| (reply.header("content-type"), reply.text.ends_with("# EOF\n")));
+    assert_eq!(
+        seen,
+        [
+            ("text/plain; version=0.0.4; charset=utf-8", false),
+            ("application/openmetrics-text; version=1.0.0; charset=utf-8", true)
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_path_refuses_other_methods_and_says_which_it_takes() {
     let world = World::new().await;
     let mut wrong = Vec::new();
