@@ -29,7 +29,7 @@ use utoipa::{
         crate::routes::authorize::ask, crate::routes::oauth::token, crate::routes::oauth::refresh, crate::routes::oauth::revoke,
         crate::routes::oauth::introspect, crate::routes::oauth::server_metadata, crate::routes::oauth::resource_metadata,
         crate::routes::oauth::jwks,
-        crate::routes::health::alive, crate::routes::health::ready, crate::routes::health::openapi,
+        crate::routes::health::alive, crate::routes::health::ready, crate::routes::health::openapi, crate::routes::docs::docs,
         crate::routes::metrics::metrics,
     ),
     modifiers(&Security),

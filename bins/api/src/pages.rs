@@ -128,6 +128,65 @@ impl AuthorizedAppsPage<'_> {
     }
 }
 
+/// The description of the API for people.
+#[derive(Template)]
+#[template(path = "docs.html")]
+pub(crate) struct DocsPage<'a> {
+    /// Path of the public URL, before every address of ours.
+    pub(crate) base: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) groups: &'a [EndpointGroup],
+}
+
+/// The endpoints of one subject.
+pub(crate) struct EndpointGroup {
+    pub(crate) name: String,
+    pub(crate) endpoints: Vec<EndpointBlock>,
+}
+
+/// An endpoint and all that is said of it.
+pub(crate) struct EndpointBlock {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) summary: String,
+    pub(crate) who: String,
+    pub(crate) parameters: Vec<FieldLine>,
+    /// Those of the body.
+    pub(crate) fields: Vec<FieldLine>,
+    pub(crate) answers: Vec<AnswerLine>,
+}
+
+/// A parameter, or a field of a body.
+pub(crate) struct FieldLine {
+    pub(crate) name: String,
+    /// Where it stands, for a parameter, and its type.
+    pub(crate) kind: String,
+    pub(crate) required: bool,
+    pub(crate) description: String,
+}
+
+/// What may be answered.
+pub(crate) struct AnswerLine {
+    pub(crate) status: String,
+    pub(crate) description: String,
+    /// Name and media type of what the body holds.
+    pub(crate) body: String,
+}
+
+impl DocsPage<'_> {
+    /// The page as HTML.
+    pub(crate) fn render(&self) -> Result<String, Error> {
+        Template::render(self)
+    }
+}
+
+impl EndpointBlock {
+    /// What is sent, each list under its name.
+    const fn lists(&self) -> [(&'static str, &Vec<FieldLine>); 2] {
+        [("Parameters", &self.parameters), ("Request fields", &self.fields)]
+    }
+}
+
 impl LoginPage<'_> {
     /// The page as HTML.
     pub(crate) fn render(&self) -> Result<String, Error> {
@@ -249,7 +308,24 @@ mod tests {
             SignedInPage { base: "", email: value, csrf: value }.render().unwrap(),
             authorized(value, 0),
             authorized(value, 2),
+            docs(value),
         ]
+    }
+
+    /// The description of an API with one value in all places.
+    fn docs(value: &str) -> String {
+        let field = || FieldLine { name: value.into(), kind: value.into(), required: true, description: value.into() };
+        let endpoint = EndpointBlock {
+            method: "GET",
+            path: value.into(),
+            summary: value.into(),
+            who: value.into(),
+            parameters: vec![field()],
+            fields: vec![field()],
+            answers: vec![AnswerLine { status: value.into(), description: value.into(), body: value.into() }],
+        };
+        let groups = [EndpointGroup { name: value.into(), endpoints: vec![endpoint] }];
+        DocsPage { base: "", version: value, groups: &groups }.render().unwrap()
     }
 
     /// The element that begins with `start`, up to its `>`.
@@ -500,7 +576,7 @@ mod tests {
 
     #[test]
     fn each_page_has_one_heading_of_the_first_level() {
-        assert_eq!(all(HARMLESS).iter().map(|page| page.matches("<h1>").count()).collect::<Vec<_>>(), [1; 9]);
+        assert_eq!(all(HARMLESS).iter().map(|page| page.matches("<h1>").count()).collect::<Vec<_>>(), [1; 10]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::http::{
 pub(crate) mod apps;
 pub(crate) mod authorize;
 pub(crate) mod authorized_apps;
+pub(crate) mod docs;
 pub(crate) mod dto;
 pub(crate) mod dto_apps;
 pub(crate) mod forward_auth;
@@ -142,6 +143,7 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/readyz" Who::Anyone, health::ready),
     route!("GET" "/metrics" Who::Anyone, metrics::metrics),
     route!("GET" "/openapi.json" Who::Anyone, health::openapi),
+    route!("GET" "/docs" Who::Anyone, docs::docs),
 ];
 
 /// Registers the table: one resource for each path, whose other methods are 405 with `Allow`.

@@ -31,8 +31,6 @@ const TO_COME: &[(&str, &str)] = &[
     ("GET", "/apps"),
     ("GET", "/audit"),
     ("GET", "/alerts"),
-    // Operation.
-    ("GET", "/docs"),
 ];
 
 /// What is served beside the table of the contract's §5: its §6, lists of what the table shows one by one, and what the
@@ -348,6 +346,21 @@ async fn a_list_is_taken_for_no_object_within_a_body() {
         }
     }
     assert!(!found.is_empty() && taken.is_empty(), "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_of_the_api_names_every_endpoint_under_the_headers_of_a_page() {
+    let world = World::new().await;
+    let reply = world.api.get("/docs").send().await;
+    let login = world.api.get("/login").send().await;
+    let missing: Vec<_> = served()
+        .into_iter()
+        .filter(|(method, path)| !UNDESCRIBED.iter().any(|(m, p)| m == method && path.starts_with(p)))
+        .filter(|(method, path)| !reply.text.contains(&format!("<code>{method} {path}</code>")))
+        .collect();
+    let headers = ["content-type", "content-security-policy", "x-frame-options", "cache-control"];
+    let same = headers.map(|name| reply.header(name) == login.header(name));
+    assert_eq!((reply.status, same, missing), (200, [true; 4], vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
