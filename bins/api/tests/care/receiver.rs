@@ -61,6 +61,11 @@ impl Receiver {
         *self.answer.lock().unwrap() = head.to_owned();
     }
 
+    /// Takes requests from now on and never answers them.
+    pub(crate) fn hang(&self) {
+        self.answer("");
+    }
+
     /// What came, in the order in which it came.
     pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
@@ -102,6 +107,11 @@ async fn serve(mut stream: TcpStream, got: &Mutex<Vec<Got>>, answer: &Mutex<Stri
     let body = String::from_utf8(bytes[head..].to_vec()).unwrap();
     got.lock().unwrap().push(Got { headers, body });
     let head = answer.lock().unwrap().clone();
+    if head.is_empty() {
+        // Until the other side gives up.
+        while stream.read_buf(&mut Vec::new()).await.is_ok_and(|read| read > 0) {}
+        return;
+    }
     let length = if head.starts_with("204") { "" } else { "Content-Length: 2\r\n" };
     let body = if head.starts_with("204") { "" } else { "no" };
     let reply = format!("HTTP/1.1 {head}\r\n{length}Connection: close\r\n\r\n{body}");

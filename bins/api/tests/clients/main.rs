@@ -10,6 +10,9 @@ mod client;
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../system/http.rs"]
 mod http;
+#[allow(dead_code, reason = "each test program uses its part of the receiver")]
+#[path = "../care/receiver.rs"]
+mod receiver;
 #[allow(dead_code, reason = "each test program uses its part of the servers")]
 #[path = "../system/server.rs"]
 mod server;
@@ -25,3 +28,4 @@ mod packages;
 mod pages;
 mod person;
 mod scene;
+mod webhooks;

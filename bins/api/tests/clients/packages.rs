@@ -36,6 +36,7 @@ const NODE: Folder = Folder {
         ("common.mjs", include_str!("node/common.mjs")),
         ("openid-client.mjs", include_str!("node/openid-client.mjs")),
         ("oauth4webapi.mjs", include_str!("node/oauth4webapi.mjs")),
+        ("standardwebhooks.mjs", include_str!("node/standardwebhooks.mjs")),
     ],
     program: "node",
     lock: include_str!("node/package-lock.json"),

@@ -3,6 +3,10 @@
 
 mod configuration;
 mod first_run;
+#[allow(dead_code, reason = "each test program uses its part of the receiver")]
+#[path = "../care/receiver.rs"]
+mod receiver;
+
 mod http;
 mod nginx;
 mod oauth;
@@ -13,4 +17,5 @@ mod private;
 mod secrets;
 mod server;
 mod signals;
+mod webhooks;
 mod wire;

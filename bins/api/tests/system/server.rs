@@ -163,7 +163,14 @@ pub(crate) struct World {
     pub(crate) app: TestApp,
     pub(crate) org: TestOrg,
     pub(crate) server: Server,
-    _data: DataDir,
+    data: DataDir,
+}
+
+fn command(db: &TestDb, data: &DataDir, more: impl FnOnce(&mut Command)) -> Command {
+    let mut command = data.program();
+    command.env("DATABASE_URL", db.url()).env("STATUSPULSE_MASTER_KEY", MASTER_KEY);
+    more(&mut command);
+    command
 }
 
 impl World {
@@ -177,11 +184,13 @@ impl World {
         let app = TestApp::builder(&db).real_clock().start().await;
         let org = app.organization("acme").await;
         let data = DataDir::new();
-        let mut command = data.program();
-        command.env("DATABASE_URL", db.url()).env("STATUSPULSE_MASTER_KEY", MASTER_KEY);
-        more(&mut command);
-        let server = Server::start(command).await;
-        Self { db, app, org, server, _data: data }
+        let server = Server::start(command(&db, &data, more)).await;
+        Self { db, app, org, server, data }
+    }
+
+    /// Starts the server again, over the same database and data directory.
+    pub(crate) async fn start_again(&mut self, more: impl FnOnce(&mut Command)) {
+        self.server = Server::start(command(&self.db, &self.data, more)).await;
     }
 
     pub(crate) fn owner(&self) -> &Person {
