@@ -14,6 +14,7 @@ mod oauth_secrets;
 
 mod outage;
 mod private;
+mod renew;
 mod secrets;
 mod server;
 mod signals;
