@@ -186,15 +186,20 @@ async fn end_key(app: &App, conn: &mut Conn, lookups: &[LookupId]) -> Result<boo
         return Ok(false);
     }
     let (id, canary) = (snapshot.key.id, snapshot.key.canary);
-    raise(app, conn, organization.id, "key", id.to_string()).await?;
+    let opened = raise(app, conn, organization.id, "key", id.to_string()).await?;
     // A honeytoken does its work by being found: it stays.
     if !canary {
         let switch = Switch::Revoke(Some(REASON.to_owned()));
         crate::keys::switch_in(app, &Caller::system(app), conn, &mut snapshot, &switch).await?;
     }
     note(app, conn, organization.id, "key_id", id).await?;
+    // A honeytoken goes on living: who reports it again and again must not flood its owners.
+    if canary && !opened {
+        return Ok(false);
+    }
     if let Some(leaked) = snapshot.versions.iter().find(|held| held.lookup_id.as_ref().is_some_and(matching)) {
-        News::of_key(EventType::KeyLeaked, &snapshot.key, leaked, leaked.expires_at).tell(app, conn).await?;
+        let news = News::of_key(EventType::KeyLeaked, &snapshot.key, leaked, leaked.expires_at);
+        news.with("revoked", json!(!canary)).tell(app, conn).await?;
     }
     Ok(!canary)
 }
@@ -264,7 +269,7 @@ async fn raise(
     organization: OrganizationId,
     kind: &'static str,
     subject: String,
-) -> Result<(), AppError> {
+) -> Result<bool, AppError> {
     let now = app.env.now();
     let happening = Happening {
         rule: AlertRule::LeakedKey,

@@ -351,18 +351,18 @@ async fn write_part(app: &App, events: &[NumberedEvent]) -> Result<(), StoreErro
 
 async fn raise_alone(app: &App, happening: &Happening) -> Result<(), StoreError> {
     let mut conn = app.pool.get().await?;
-    conn.transaction(async |conn| raise(app, conn, happening).await).await
+    conn.transaction(async |conn| raise(app, conn, happening).await.map(drop)).await
 }
 
-/// Opens or continues an alert, with the event of its opening, in the caller's transaction.
+/// Opens or continues an alert, with the event of its opening, in the caller's transaction. Answers whether it was opened.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<(), StoreError> {
+pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<bool, StoreError> {
     let unavailable = |error: AppError| StoreError::Unavailable(error.to_string());
     let id = AlertId::from_uuid(app.env.id().map_err(|error| unavailable(error.into()))?);
     if !alerts::raise(conn, id, happening).await? {
-        return Ok(());
+        return Ok(false);
     }
     tracing::warn!(rule = happening.rule.as_str(), subject = %happening.subject, "alert opened");
     let event = Caller::system(app)
@@ -372,7 +372,7 @@ pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<
         .with("rule", happening.rule.as_str())
         .with("subject", happening.subject.clone());
     app.recorder.record(conn, event).await?;
-    let Some(organization) = happening.organization else { return Ok(()) };
+    let Some(organization) = happening.organization else { return Ok(true) };
     News::new(EventType::AlertOpened, organization)
         .with(
             "alert",
@@ -383,11 +383,14 @@ pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<
                 "status": "open",
                 "subject": {"kind": happening.subject_kind, "id": happening.subject},
                 "opened_at": happening.first_at,
+                "last_seen_at": happening.last_at,
                 "count": happening.count,
+                "control": happening.rule.controls(),
             }),
         )
         .tell(app, conn)
-        .await
+        .await?;
+    Ok(true)
 }
 
 async fn write_gap(app: &App, conn: &mut Conn, lost: u64, now: DateTime<Utc>) -> Result<(), StoreError> {
@@ -409,7 +412,7 @@ async fn write_gap(app: &App, conn: &mut Conn, lost: u64, now: DateTime<Utc>) ->
         sources: Vec::new(),
         facts: serde_json::Map::new(),
     };
-    raise(app, conn, &happening).await
+    raise(app, conn, &happening).await.map(drop)
 }
 
 async fn write_usage_book(app: &App, book: &mut UsageBook) {

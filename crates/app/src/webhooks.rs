@@ -364,6 +364,10 @@ pub async fn change(
             };
             if let Some(url) = change.url {
                 put("url", endpoint.url != url);
+                if endpoint.url != url {
+                    // Another address has failed at nothing yet.
+                    endpoint.failing_since = None;
+                }
                 endpoint.url = url;
             }
             if let Some(events) = events {

@@ -16,7 +16,8 @@ const WAITS: [u32; MOST_ATTEMPTS as usize] =
 /// The moment of the next attempt, `attempts_made` being behind us and the last of them ending `now`. None after the tenth.
 ///
 /// `jitter` is a random number; it lengthens the wait by up to a tenth, so that what failed together does not come back
-/// together. `retry_after` is what the endpoint asked for: it replaces the wait, from a second to an hour, and not the count.
+/// together. `retry_after` is what the endpoint asked for, an hour at most: nobody comes back
+/// earlier, nor earlier than planned, since a short wait that is asked for again and again would use up all attempts at once.
 #[must_use]
 pub fn next_attempt(
     attempts_made: u32,
@@ -25,14 +26,10 @@ pub fn next_attempt(
     retry_after: Option<Duration>,
 ) -> Option<DateTime<Utc>> {
     let wait = WAITS.get(usize::try_from(attempts_made).ok()?)?;
-    let milliseconds = match retry_after {
-        Some(asked) => i64::try_from(asked.clamp(Duration::from_secs(1), LONGEST_RETRY_AFTER).as_millis()).ok()?,
-        None => {
-            let planned = i64::from(*wait) * 1_000;
-            planned + planned * i64::from(jitter) / (10 * i64::from(u16::MAX))
-        }
-    };
-    now.checked_add_signed(TimeDelta::milliseconds(milliseconds))
+    let planned = i64::from(*wait) * 1_000;
+    let planned = planned + planned * i64::from(jitter) / (10 * i64::from(u16::MAX));
+    let asked = retry_after.map_or(0, |asked| asked.min(LONGEST_RETRY_AFTER).as_millis());
+    now.checked_add_signed(TimeDelta::milliseconds(planned.max(i64::try_from(asked).ok()?)))
 }
 
 #[cfg(test)]

@@ -70,10 +70,7 @@ fn key(event_type: &str, happening: &str, data: &Value, public_url: &str) -> Not
             "The previous secret works until its own end. If nobody on your team fetched the new one, revoke the key."
                 .to_owned(),
         ),
-        "leaked" => (
-            "API key leaked: it was revoked".to_owned(),
-            "Find out where it got out, look at its last calls, and make a new key.".to_owned(),
-        ),
+        "leaked" => leaked(data),
         _ => return other(event_type, data),
     };
     let name = text(data, "/key/name");
@@ -94,6 +91,21 @@ fn key(event_type: &str, happening: &str, data: &Value, public_url: &str) -> Not
     notice.field("Reason", text(data, "/reason").map(|reason| words(&reason)));
     notice.link = id(data, "/key/id").map(|id| ("Open the key", format!("/keys/{id}")));
     notice
+}
+
+/// What got out, and whether it could be ended.
+fn leaked(data: &Value) -> (String, String) {
+    let (title, advice) = if data.get("grant").is_some() {
+        (
+            "OAuth token leaked: it was ended",
+            "Find out where the app let it out; the person may have to connect it again.",
+        )
+    } else if data.get("revoked") == Some(&Value::Bool(false)) {
+        ("Honeytoken found by somebody", "Somebody has been where it lay. Find out who, and what else lies there.")
+    } else {
+        ("API key leaked: it was revoked", "Find out where it got out, look at its last calls, and make a new key.")
+    };
+    (title.to_owned(), advice.to_owned())
 }
 
 /// Says where the successor is, and never what it is.

@@ -71,7 +71,7 @@ fn reasons(state: &State) -> (Vec<ReadinessReason>, Vec<ReadinessReason>) {
     if !state.outgoing.can_send {
         degraded.push(reason(
             "webhooks_unavailable",
-            "no root certificates were found; webhooks wait until they are there",
+            "no root certificates were found; install the system's CA certificates and restart, webhooks wait",
         ));
     }
     if app.recorder.is_behind() {

@@ -13,6 +13,7 @@ mod github;
 mod help;
 mod inventory;
 mod leaked;
+mod life;
 mod notices;
 #[allow(dead_code, reason = "each test program uses its part of the receiver")]
 mod receiver;

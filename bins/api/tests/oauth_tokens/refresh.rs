@@ -97,6 +97,19 @@ async fn reuse_is_one_event_with_its_reason_and_an_alert() {
 
 /// spec: oauth H5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reuse_is_put_into_the_outbox_once() {
+    let (world, client, first) = granted().await;
+    for _ in 0..3 {
+        world.refresh(&client, &first.refresh).await;
+    }
+    let told =
+        "SELECT count(*), min(data->'app'->>'id') FROM webhook_events WHERE type = 'oauth.refresh_reuse_detected'";
+    let row = world.db.client().await.query_one(told, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, String>(1)), (1, client.app));
+}
+
+/// spec: oauth H5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reuse_ends_no_other_grant() {
     let (world, client, first) = granted().await;
     let other = world.tokens_for(&client, BOTH).await;

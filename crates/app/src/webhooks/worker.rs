@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use statuspulse_audit::{Action, AlertRule, Class, DisabledReason, EndpointKind};
 use statuspulse_delivery::{Courier, Failure, Outcome, SigningSecret, Target, next_attempt, signature_headers, slack};
 use statuspulse_store::{
-    AsyncConnection as _, Conn,
+    AsyncConnection as _, Conn, StoreError,
     alerts::Happening,
     organizations,
     webhooks::{
@@ -150,8 +150,17 @@ impl Worker {
     /// One attempt. The connection is given back while it is under way.
     async fn deliver(&self, delivery: &Claimed) -> Result<(), AppError> {
         let mut conn = self.app.conn().await?;
-        let Some(endpoint) = store::find(&mut conn, delivery.organization, delivery.endpoint).await? else {
-            return Ok(());
+        let endpoint = match store::find(&mut conn, delivery.organization, delivery.endpoint).await {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) => return Ok(()),
+            Err(error @ StoreError::CorruptRow { .. }) => {
+                // Somebody has changed the table. It is over for this delivery, or it would be taken again for ever.
+                tracing::error!(%error, webhook = %delivery.endpoint, "a webhook can't be read");
+                let attempt = Attempt { error: Some("endpoint_unreadable"), ..Attempt::default() };
+                deliveries::finish(&mut conn, delivery, &attempt).await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
         };
         let organization = organizations::by_id(&mut conn, delivery.organization).await?;
         let slug = organization.map(|organization| organization.slug).unwrap_or_default();
@@ -279,7 +288,8 @@ async fn switched_off(app: &App, conn: &mut Conn, endpoint: &Endpoint, reason: D
         sources: Vec::new(),
         facts: Map::from_iter([("cause".to_owned(), json!(format!("webhook_{}", reason.as_str())))]),
     };
-    Ok(recorder::raise(app, conn, &happening).await?)
+    recorder::raise(app, conn, &happening).await?;
+    Ok(())
 }
 
 /// What came of an attempt.

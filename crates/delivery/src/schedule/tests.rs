@@ -23,14 +23,15 @@ fn jitter_lengthens_a_wait_by_a_tenth_at_most() {
 }
 
 #[test]
-fn the_endpoint_s_wish_replaces_the_wait() {
+fn nobody_comes_back_earlier_than_the_endpoint_wishes() {
     assert_eq!(wait(1, u16::MAX, Some(Duration::from_secs(90))), Some(90_000));
 }
 
 #[test]
-fn the_endpoint_s_wish_is_a_second_to_an_hour() {
-    let wishes = [Duration::ZERO, Duration::from_secs(86_400), Duration::MAX];
-    assert_eq!(wishes.map(|wish| wait(3, 0, Some(wish))), [Some(1_000), Some(3_600_000), Some(3_600_000)]);
+fn a_wish_is_kept_for_an_hour_and_never_shortens_a_wait() {
+    let wishes = [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(86_400), Duration::MAX];
+    let waits = wishes.map(|wish| wait(2, 0, Some(wish)));
+    assert_eq!(waits, [Some(300_000), Some(300_000), Some(3_600_000), Some(3_600_000)]);
 }
 
 #[test]

@@ -34,6 +34,10 @@ pub struct Claimed {
     pub sequence: i64,
     /// Attempts, this one included.
     pub attempts: i32,
+    /// Until when it is this worker's: with the worker's instance the proof that it still is.
+    pub until: DateTime<Utc>,
+    /// The worker's instance.
+    pub by: InstanceId,
 }
 
 #[derive(QueryableByName)]
@@ -90,22 +94,29 @@ pub async fn claim(
     .bind::<BigInt, _>(limit)
     .load(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let kind = EventType::from_word(&row.r#type);
-            Ok(Claimed {
-                id: DeliveryId::from_uuid(row.id),
-                endpoint: WebhookId::from_uuid(row.endpoint_id),
-                organization: OrganizationId::from_uuid(row.organization_id),
-                event: EventId::from_uuid(row.event_id),
-                kind: kind.ok_or_else(|| StoreError::corrupt("webhook_events", "type", row.event_id))?,
-                occurred_at: row.occurred_at,
-                data: row.data,
-                sequence: row.sequence,
-                attempts: row.attempts,
-            })
+    // An event of a type that this release doesn't know is left to one that does.
+    let known = rows.into_iter().filter_map(|row| {
+        let kind = EventType::from_word(&row.r#type);
+        if kind.is_none() {
+            tracing::error!(event = %row.event_id, r#type = row.r#type, "an event of an unknown type can't be sent");
+        }
+        Some((kind?, row))
+    });
+    Ok(known
+        .map(|(kind, row)| Claimed {
+            id: DeliveryId::from_uuid(row.id),
+            endpoint: WebhookId::from_uuid(row.endpoint_id),
+            organization: OrganizationId::from_uuid(row.organization_id),
+            event: EventId::from_uuid(row.event_id),
+            kind,
+            occurred_at: row.occurred_at,
+            data: row.data,
+            sequence: row.sequence,
+            attempts: row.attempts,
+            until: micros(until),
+            by: instance,
         })
-        .collect()
+        .collect())
 }
 
 /// Gives back what an earlier life of this instance had taken: it can't be sending any more.
@@ -150,15 +161,16 @@ pub async fn finish(conn: &mut Conn, claimed: &Claimed, attempt: &Attempt) -> Re
     let written = sql_query(
         "UPDATE webhook_deliveries SET status = $3, next_attempt_at = $4, response_status = $5, response_excerpt = $6,
              error = $7, claimed_by = NULL, claimed_until = NULL
-         WHERE id = $1 AND attempts = $2 AND status = 'pending'",
+         WHERE id = $1 AND claimed_by = $2 AND claimed_until = $8 AND status = 'pending'",
     )
     .bind::<SqlUuid, _>(claimed.id.as_uuid())
-    .bind::<Integer, _>(claimed.attempts)
+    .bind::<SqlUuid, _>(claimed.by.as_uuid())
     .bind::<Text, _>(status.as_str())
     .bind::<Nullable<Timestamptz>, _>(next.map(micros))
     .bind::<Nullable<SmallInt>, _>(attempt.response_status.and_then(|status| i16::try_from(status).ok()))
     .bind::<Nullable<Text>, _>(attempt.response_excerpt.as_deref())
     .bind::<Nullable<Text>, _>(attempt.error)
+    .bind::<Timestamptz, _>(claimed.until)
     .execute(conn)
     .await?;
     Ok(written == 1)
