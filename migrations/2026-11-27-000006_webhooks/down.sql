@@ -1,3 +1,4 @@
+DROP TABLE key_idle_notices;
 DROP TABLE oauth_secret_notices;
 DROP TABLE key_notices;
 DROP TABLE webhook_deliveries;

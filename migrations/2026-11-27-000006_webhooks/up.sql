@@ -128,3 +128,13 @@ COMMENT ON COLUMN oauth_secret_notices.secret_id IS 'The secret';
 COMMENT ON COLUMN oauth_secret_notices.threshold_days IS '7 or 1 days before the end';
 COMMENT ON COLUMN oauth_secret_notices.sent_at IS 'When its event was written, or when it was passed over';
 COMMENT ON COLUMN oauth_secret_notices.skipped IS 'Passed over: a nearer one was reached already';
+
+CREATE TABLE key_idle_notices (
+    key_id uuid PRIMARY KEY REFERENCES keys (id),
+    since timestamptz NOT NULL,
+    warned_at timestamptz NULL
+);
+COMMENT ON TABLE key_idle_notices IS 'Keys that nobody uses: whether their owners were warned before they are switched off';
+COMMENT ON COLUMN key_idle_notices.key_id IS 'The key';
+COMMENT ON COLUMN key_idle_notices.since IS 'Since when it is idle, as far as the warning knows; a later use makes the warning void';
+COMMENT ON COLUMN key_idle_notices.warned_at IS 'When its owners were warned; null where somebody has just switched it on again';

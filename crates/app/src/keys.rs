@@ -32,6 +32,7 @@ mod bulk;
 mod change;
 mod create;
 mod explain;
+pub mod idle;
 mod inventory;
 pub mod notices;
 mod rotate;
@@ -45,8 +46,8 @@ pub use create::{CreateKey, create};
 pub use explain::{ExplainCall, explain};
 pub use inventory::{Attention, inventory};
 pub use rotate::{RotateKey, Rotated, rotate};
-pub(crate) use state::set as switch_in;
 pub use state::{Receipt, Switch, revoke_in_background, switch};
+pub(crate) use state::{set as switch_in, switch_off};
 
 /// At most this many keys of an organization are neither revoked nor expired.
 pub const KEY_LIMIT: i64 = 500;

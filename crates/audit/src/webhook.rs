@@ -38,6 +38,8 @@ words! {
         KeyDisabled = "key.disabled",
         /// A key's end comes near: 30, 14, 7, 3 and 1 days.
         KeyExpiring = "key.expiring",
+        /// Nobody uses a key; it is switched off in two weeks.
+        KeyUnused = "key.unused",
         /// A key has reached its end.
         KeyExpired = "key.expired",
         /// The recipient of a key's sealed successors was set, changed or taken away.

@@ -60,6 +60,10 @@ fn key(event_type: &str, happening: &str, data: &Value, public_url: &str) -> Not
             format!("API key expires in {}", left.as_deref().unwrap_or("a few days")),
             "Rotate the key and hand the new secret to whoever uses it; afterwards it can only be replaced.".to_owned(),
         ),
+        "unused" => (
+            format!("API key that nobody uses is switched off in {}", left.as_deref().unwrap_or("two weeks")),
+            "Use the key once if it is still needed; otherwise revoke it.".to_owned(),
+        ),
         "expired" => (
             "API key has expired".to_owned(),
             "Calls with it are refused. Make a new key if it is still needed.".to_owned(),
@@ -86,6 +90,7 @@ fn key(event_type: &str, happening: &str, data: &Value, public_url: &str) -> Not
     notice.field("Version", text(data, "/key/version"));
     notice.field("Expires", moment(data, "/key/expires_at"));
     notice.field("Time left", left);
+    notice.field("Unused since", moment(data, "/unused_since"));
     notice.field("Can be fetched until", moment(data, "/available_until"));
     notice.field("Previous secret works until", moment(data, "/previous_valid_until"));
     notice.field("Reason", text(data, "/reason").map(|reason| words(&reason)));

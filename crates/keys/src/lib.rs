@@ -6,6 +6,7 @@
 
 pub mod digest;
 pub mod directory;
+pub mod idle;
 pub mod key;
 pub mod lifespan;
 pub mod master;

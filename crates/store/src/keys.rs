@@ -25,10 +25,12 @@ use crate::{
     schema::{key_versions, keys},
 };
 
+mod idle;
 mod list;
 mod schedule;
 mod usage;
 
+pub use idle::{IdleNotice, idle_due, idle_notice, note_idle};
 pub use list::{KeyFilter, ListedKey, count_alive, list};
 pub use schedule::{Notice, end_notices, note_end, notices_due, slots_due};
 pub use usage::{Usage, write_usage};

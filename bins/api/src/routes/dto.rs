@@ -36,7 +36,7 @@ pub(crate) struct NewKey {
     allowed_cidrs: Option<Vec<String>>,
     /// 1 to the environment's maximum, which is the default.
     expires_in_days: Option<i64>,
-    /// Kept for the preparation of successors, which is to come.
+    /// Whether a successor is prepared seven days before the end.
     #[serde(default)]
     auto_rotate: bool,
     /// 1 to 1,000,000 accepted calls; null means no limit. Kept; its enforcement is to come.
@@ -179,7 +179,7 @@ impl From<CallToExplain> for ExplainCall {
 pub(crate) struct ChangedSettings {
     #[serde(default, deserialize_with = "not_null_object")]
     max_lifespan_days: Option<ChangedDays>,
-    /// 30 to 365, or null. Kept; switching unused keys off is to come.
+    /// 30 to 365, or null. Keys that nobody uses for so long are switched off, two weeks after a warning.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<i64>)]
     unused_key_days: Option<Option<i64>>,

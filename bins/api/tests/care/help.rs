@@ -19,13 +19,14 @@ use crate::{
 pub(crate) const WEBHOOKS: &str = "/v1/orgs/acme/webhooks";
 pub(crate) const KEYS: &str = "/v1/orgs/acme/keys";
 /// Every type that comes by itself.
-pub(crate) const ALL: [&str; 13] = [
+pub(crate) const ALL: [&str; 14] = [
     "key.created",
     "key.rotated",
     "key.revoked",
     "key.disabled",
     "key.expiring",
     "key.expired",
+    "key.unused",
     "key.successor_ready",
     "key.successor_claimed",
     "key.recipient_changed",

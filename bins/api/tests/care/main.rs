@@ -11,6 +11,7 @@ mod endpoints;
 mod failing;
 mod github;
 mod help;
+mod idle;
 mod inventory;
 mod leaked;
 mod life;

@@ -29,6 +29,9 @@ pub(crate) async fn run(app: Arc<App>) {
         if let Err(error) = pass(&app).await {
             tracing::warn!(%error, "notices of ends could not be given; the next round tries again");
         }
+        if let Err(error) = super::idle::pass(&app).await {
+            tracing::warn!(%error, "unused keys could not be looked after; the next round tries again");
+        }
         tokio::time::sleep(EVERY).await;
     }
 }

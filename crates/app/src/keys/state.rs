@@ -149,6 +149,10 @@ pub(crate) async fn set(
         return Err(lost_race());
     }
     let sequence = key.sequence;
+    if *switch == Switch::Enable {
+        // Who switches it on means to use it: it is not idle by what was before.
+        keys::note_idle(conn, snapshot.key.id, keys::IdleNotice { since: now, warned_at: None }).await?;
+    }
     if let Some((kind, reason)) = told(switch) {
         let current = current_of(snapshot)?;
         News::of_key(kind, &snapshot.key, current, current.expires_at)
@@ -172,6 +176,30 @@ pub(crate) async fn set(
         }
     }
     Ok(Some(sequence))
+}
+
+/// Switches a locked key off on the service's own account, and says why.
+pub(crate) async fn switch_off(
+    app: &App,
+    conn: &mut Conn,
+    snapshot: &mut KeySnapshot,
+    cause: &'static str,
+) -> Result<(), AppError> {
+    let key = &mut snapshot.key;
+    let event = Caller::system(app)
+        .event(app, Class::A, Action::KeyDisable, Some(key.organization_id))?
+        .with("key_id", key.id.to_string())
+        .with("cause", cause);
+    app.recorder.record(conn, event).await?;
+    let seen = key.sequence;
+    key.disabled_at = Some(app.env.now());
+    key.sequence = feed::next(conn).await?;
+    if !keys::update(conn, key, seen).await? {
+        return Err(lost_race());
+    }
+    let current = current_of(snapshot)?;
+    let news = News::of_key(EventType::KeyDisabled, &snapshot.key, current, current.expires_at);
+    Ok(news.with("reason", json!(cause)).tell(app, conn).await?)
 }
 
 /// What endpoints are told of it.

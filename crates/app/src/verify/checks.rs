@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Map, json};
-use statuspulse_audit::{Action, AlertRule, Class};
+use statuspulse_audit::AlertRule;
 use statuspulse_keys::{
     LookupId, SecretHash, Token, VersionState,
     directory::{Found, ReusePolicy, SecretCheck},
@@ -18,7 +18,7 @@ use statuspulse_store::{AsyncConnection as _, alerts::Happening, feed, keys};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
-use crate::{app::App, caller::Caller, error::AppError, recorder};
+use crate::{app::App, error::AppError, recorder};
 
 /// Checks under way and waiting, at most. Beyond that a version stays unchecked until its next use.
 const CHECKS: usize = 10_000;
@@ -204,10 +204,6 @@ async fn quarantine(app: &App, found: &Found, reason: &'static str) -> Result<()
     tracing::error!(key = %id, reason, "a key's stored secret is not its own: quarantined");
     let now = app.env.now();
     let happening = integrity(found, now, reason);
-    let event = Caller::system(app)
-        .event(app, Class::A, Action::KeyDisable, Some(found.organization.id))?
-        .with("key_id", id.to_string())
-        .with("cause", reason);
     let mut conn = app.conn().await?;
     conn.transaction(async |conn| {
         let Some(mut snapshot) = keys::lock(conn, None, id).await? else {
@@ -217,12 +213,7 @@ async fn quarantine(app: &App, found: &Found, reason: &'static str) -> Result<()
         if snapshot.key.disabled_at.is_some() || snapshot.key.revoked_at.is_some() {
             return Ok(());
         }
-        app.recorder.record(conn, event).await?;
-        let seen = snapshot.key.sequence;
-        snapshot.key.disabled_at = Some(now);
-        snapshot.key.sequence = feed::next(conn).await?;
-        keys::update(conn, &snapshot.key, seen).await?;
-        Ok::<_, AppError>(())
+        crate::keys::switch_off(app, conn, &mut snapshot, reason).await
     })
     .await
 }
