@@ -2,7 +2,11 @@
 
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        Content, RefOr, Response,
+        path::Operation,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 #[derive(OpenApi)]
@@ -32,7 +36,7 @@ use utoipa::{
         crate::routes::health::alive, crate::routes::health::ready, crate::routes::health::openapi, crate::routes::docs::docs,
         crate::routes::metrics::metrics,
     ),
-    modifiers(&Security),
+    modifiers(&Security, &Complete),
 )]
 struct Document;
 
@@ -45,6 +49,58 @@ impl Modify for Security {
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
+    }
+}
+
+/// Puts in what the handlers leave to a rule: names of operations that are unique, what a refusal means, and the type of
+/// problem documents.
+struct Complete;
+
+const PROBLEM: &str = "#/components/schemas/Problem";
+
+impl Modify for Complete {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+            all.into_iter().flatten().for_each(complete);
+        }
+    }
+}
+
+fn complete(operation: &mut Operation) {
+    // The handlers are named within their subject, which is the tag.
+    if let (Some(name), Some(tag)) = (&operation.operation_id, operation.tags.as_ref().and_then(|tags| tags.first())) {
+        operation.operation_id = Some(format!("{}_{name}", tag.replace(' ', "_")));
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(Response { description, content, .. }) = response else { continue };
+        if description.is_empty() {
+            *description = meaning(status).to_owned();
+        }
+        let is_problem = |content: &RefOr<Content>| {
+            let RefOr::T(content) = content else { return false };
+            matches!(&content.schema, Some(RefOr::Ref(schema)) if schema.ref_location == PROBLEM)
+        };
+        if content.get("application/json").is_some_and(is_problem)
+            && let Some(problem) = content.shift_remove("application/json")
+        {
+            content.insert("application/problem+json".to_owned(), problem);
+        }
+    }
+}
+
+/// What a refusal means wherever it comes.
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "400" => "the request can't be read",
+        "401" => "no credential, or one that is not accepted",
+        "403" => "the credential or role may not do this",
+        "404" => "there is no such thing in this organization",
+        "409" => "the state of things stands in the way",
+        "422" => "a field is out of bounds; `errors` names each",
+        "429" => "too many; `Retry-After` says when to come again",
+        "503" => "not now; `Retry-After` says when to come again",
+        _ => "as its `code` says",
     }
 }
 

@@ -60,6 +60,11 @@ fn key(event_type: &str, happening: &str, data: &Value, public_url: &str) -> Not
             format!("API key expires in {}", left.as_deref().unwrap_or("a few days")),
             "Rotate the key and hand the new secret to whoever uses it; afterwards it can only be replaced.".to_owned(),
         ),
+        "recipient_changed" => (
+            "The recipient of an API key's sealed successors changed".to_owned(),
+            "Whoever holds the new private key gets the key's next secret. If nobody on your team did it, revoke the key."
+                .to_owned(),
+        ),
         "unused" => (
             format!("API key that nobody uses is switched off in {}", left.as_deref().unwrap_or("two weeks")),
             "Use the key once if it is still needed; otherwise revoke it.".to_owned(),

@@ -428,3 +428,40 @@ async fn every_error_is_a_problem_document() {
     }
     assert!(wrong.is_empty(), "{wrong:?}");
 }
+
+fn operations() -> Vec<serde_json::Value> {
+    let document = serde_json::to_value(openapi_document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().clone();
+    paths.values().flat_map(|item| item.as_object().unwrap().values().cloned().collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn every_operation_of_the_document_has_a_name_of_its_own() {
+    let mut names: Vec<String> =
+        operations().iter().map(|operation| operation["operationId"].as_str().unwrap().to_owned()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}
+
+/// OpenAPI 3.1 §4.8.17 requires it.
+#[test]
+fn every_answer_of_the_document_is_described() {
+    let mut bare = Vec::new();
+    for operation in operations() {
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            if answer["description"].as_str().unwrap_or_default().is_empty() {
+                bare.push(format!("{} {status}", operation["operationId"]));
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{bare:?}");
+}
+
+#[test]
+fn problems_have_their_own_media_type_in_the_document() {
+    let text = operations().iter().map(ToString::to_string).collect::<String>();
+    let plain = r##""application/json":{"schema":{"$ref":"#/components/schemas/Problem"}}"##;
+    assert!(text.contains("application/problem+json") && !text.contains(plain));
+}

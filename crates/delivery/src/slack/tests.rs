@@ -6,13 +6,15 @@ use super::*;
 
 const PUBLIC: &str = "https://auth.example";
 const ID: &str = "0198c0de-0000-7000-8000-000000000001";
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 18] = [
     "key.created",
     "key.rotated",
     "key.revoked",
     "key.disabled",
     "key.expiring",
     "key.expired",
+    "key.unused",
+    "key.recipient_changed",
     "key.successor_ready",
     "key.successor_claimed",
     "key.leaked",
