@@ -60,6 +60,14 @@ pub struct Call<'a> {
     pub anonymous: bool,
     /// The public URL, for which access tokens must be meant; none where only keys are credentials.
     pub audience: Option<&'a str>,
+    /// What a refusal stands under in the trail, and the status that the caller is answered with.
+    pub refused: fn(Code) -> (Action, u16),
+}
+
+/// The usual one: a refused call is a call, and answered as its code says.
+#[must_use]
+pub const fn refused_call(code: Code) -> (Action, u16) {
+    (Action::ApiCall, code.http_status())
 }
 
 /// A credential that a call presented.
@@ -317,11 +325,12 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
     if found.is_some_and(Credential::is_canary) {
         detail.insert("canary".into(), json!(true));
     }
+    let (action, status) = if denial.is_some() { (call.refused)(code) } else { refused_call(code) };
     let event = Event {
         id: EventId::from_uuid(id),
         occurred_at: now,
         class: if code == Code::Allowed { Class::C } else { Class::B },
-        action: Action::ApiCall,
+        action,
         outcome: Outcome::of_status(code.http_status()),
         reason: denial.map(|denial| denial.reason.as_str()),
         organization_id: found
@@ -333,7 +342,7 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
             ip: call.client.ip(),
             ..call.origin.clone()
         },
-        status: Some(code.http_status()),
+        status: Some(status),
         detail,
     };
     match found {

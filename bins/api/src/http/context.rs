@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use statuspulse_app::{
     App, AppError, Caller, Principal,
     caller::Access,
-    oauth::Circumstances,
+    oauth::{Circumstances, introspect},
     organizations, sessions,
     verify::{self, Call, Credential, Presented, Verdict},
 };
@@ -136,7 +136,8 @@ impl Context {
     pub(crate) async fn verifying_key(&self) -> Result<Found, ApiError> {
         const ROUTE: &str = "/oauth/introspect";
         let presented = credentials::presented(self.request.headers());
-        let verdict = judge(self, presented, Some("credentials:verify"), ROUTE).await;
+        let refused = |code| (Action::OauthIntrospect, introspect::status_of_refused_key(code));
+        let verdict = judge_as(self, presented, Some("credentials:verify"), ROUTE, refused).await;
         let code = verdict.code;
         let found = verdict.credential.filter(|_| code == Code::Allowed).and_then(Credential::key);
         found.ok_or(ApiError::Judged { code, scope: verdict.required_scope })
@@ -312,6 +313,16 @@ async fn judge(
     scope: Option<&'static str>,
     route: &'static str,
 ) -> Verdict {
+    judge_as(context, presented, scope, route, verify::refused_call).await
+}
+
+async fn judge_as(
+    context: &Context,
+    presented: Presented<'_>,
+    scope: Option<&'static str>,
+    route: &'static str,
+    refused: fn(Code) -> (Action, u16),
+) -> Verdict {
     let catalog = context.app().catalog.load_full();
     let requirement = match scope {
         Some(scope) => catalog.requirement_for_scope(scope).with_route(route),
@@ -329,6 +340,7 @@ async fn judge(
         anonymous: false,
         // A third party's app can't manage anything: here only keys are credentials.
         audience: None,
+        refused,
     };
     verify::judge(context.app(), call).await
 }

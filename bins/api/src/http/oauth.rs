@@ -67,13 +67,7 @@ pub(crate) fn error(status: u16, code: TokenErrorCode) -> HttpResponse {
 pub(crate) fn refused(request: &HttpRequest, refusal: Refusal) -> HttpResponse {
     match refusal {
         Refusal::Error(refused) => error(refused.code.http_status(), refused.code),
-        Refusal::TooMany(seconds) => {
-            let mut answer = error(429, TokenErrorCode::TemporarilyUnavailable);
-            if let Ok(value) = seconds.to_string().parse() {
-                answer.headers_mut().insert(RETRY_AFTER, value);
-            }
-            answer
-        }
+        Refusal::TooMany(seconds) => later(429, seconds),
         Refusal::Failed(failed) => failure(request, &failed),
     }
 }
@@ -87,10 +81,13 @@ fn failure(request: &HttpRequest, failed: &AppError) -> HttpResponse {
         other => tracing::warn!(request_id = %id, error = %other, "an exchange ended unexpectedly"),
     }
     let status = if failed.status() == 500 { 500 } else { 503 };
+    later(status, 1)
+}
+
+/// An error that may be gone in so many seconds.
+pub(crate) fn later(status: u16, seconds: u64) -> HttpResponse {
     let mut answer = error(status, TokenErrorCode::TemporarilyUnavailable);
-    if let Ok(value) = "1".parse() {
-        answer.headers_mut().insert(RETRY_AFTER, value);
-    }
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     answer
 }
 

@@ -59,6 +59,7 @@ pub(crate) async fn judge(context: Context) -> Answer {
         quiet: false,
         anonymous: true,
         audience: Some(&context.state.public_url),
+        refused: verify::refused_call,
     };
     let verdict = verify::judge(app, call).await;
     Ok(answer(app, &context.request, &catalog, verdict))

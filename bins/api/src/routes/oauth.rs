@@ -134,25 +134,25 @@ pub(crate) async fn revoke(context: Context) -> Answer {
 pub(crate) async fn introspect(context: Context) -> Answer {
     let form = form(&context, Action::OauthIntrospect).await?;
     let lines = authorization(&context.request);
-    let bearer = credentials::presented(context.request.headers());
-    let key = match bearer {
-        Presented::Token(_) => Some(context.verifying_key().await),
-        Presented::Missing | Presented::Malformed => None,
-    };
     let mut caller = context.caller.clone();
-    let asking = match &key {
-        None => Asking::Client(&lines),
-        Some(Ok(found)) => {
-            caller.principal = crate::http::context::principal_of(found);
-            Asking::Key { id: found.key.key.id, organization: found.organization.id }
+    let asking = match credentials::presented(context.request.headers()) {
+        Presented::Missing | Presented::Malformed => Asking::Client(&lines),
+        Presented::Token(_) => {
+            let circumstances = context.circumstances();
+            if let Err(refusal) = introspect::check_question_of_key(context.app(), &circumstances, &lines, &form).await
+            {
+                return Ok(wire::refused(&context.request, refusal));
+            }
+            match context.verifying_key().await {
+                Ok(found) => {
+                    caller.principal = crate::http::context::principal_of(&found);
+                    Asking::Key { id: found.key.key.id, organization: found.organization.id }
+                }
+                // The judgement of the key has written the event.
+                Err(ApiError::Judged { code, .. }) => return Ok(refused_key(&context.state, code)),
+                Err(error) => return Err(error),
+            }
         }
-        // The judgement of the key has its event. An outage is no wrong credential, and a key outside of its networks is who
-        // it says and told nothing.
-        Some(Err(ApiError::Judged { code: Code::Unavailable, .. })) => {
-            return Ok(wire::error(503, TokenErrorCode::TemporarilyUnavailable));
-        }
-        Some(Err(ApiError::Judged { code: Code::IpNotAllowed, .. })) => return Ok(described(&context.state, None)),
-        Some(Err(_)) => return Ok(wire::error(401, TokenErrorCode::InvalidClient)),
     };
     let circumstances = statuspulse_app::oauth::Circumstances { caller: &caller, ..context.circumstances() };
     let answer = match introspect::introspect(context.app(), &circumstances, asking, &form).await {
@@ -160,6 +160,15 @@ pub(crate) async fn introspect(context: Context) -> Answer {
         Err(refusal) => wire::refused(&context.request, refusal),
     };
     Ok(answer)
+}
+
+/// The answer to a question whose key was refused.
+fn refused_key(state: &State, code: Code) -> HttpResponse {
+    match introspect::status_of_refused_key(code) {
+        200 => described(state, None),
+        401 => wire::error(401, TokenErrorCode::InvalidClient),
+        later => wire::later(later, 1),
+    }
 }
 
 fn described(state: &State, active: Option<Active>) -> HttpResponse {

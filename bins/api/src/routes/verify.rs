@@ -118,6 +118,7 @@ pub(crate) async fn verify(context: Context) -> Answer {
         quiet: false,
         anonymous: false,
         audience: Some(&context.state.public_url),
+        refused: judgement::refused_call,
     };
     let verdict = judgement::judge(app, call).await;
     Ok(HttpResponse::Ok().json(answer(&context, &catalog, verdict)))

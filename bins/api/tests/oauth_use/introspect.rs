@@ -204,3 +204,100 @@ async fn narrowing_the_app_narrows_its_tokens() {
     let judged = world.judged(&access, "POST", "/api/v1/alerts/x").await;
     assert_eq!((told, judged.as_str()), (json!("monitoring:read"), "insufficient_scope"));
 }
+
+/// The events of a request, with all that one of a refusal must say.
+async fn events_of(world: &World, reply: &crate::support::Reply) -> Vec<(String, String, i64)> {
+    let mut events = Vec::new();
+    for action in ["api.call", "oauth.introspect"] {
+        for event in world.events(action).await {
+            if event["request_id"].as_str() == Some(reply.request_id()) {
+                let reason = event["reason"].as_str().unwrap_or_default().to_owned();
+                events.push((action.to_owned(), reason, event["status"].as_i64().unwrap()));
+            }
+        }
+    }
+    events
+}
+
+/// spec: oauth §6.9
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_key_is_one_question_in_the_trail_with_the_status_it_was_answered_with() {
+    let world = World::new().await;
+    let client = world.app(confidential()).await;
+    let tokens = world.tokens(&client).await;
+    let (_, weak) = world.key(&["checks:read"]).await;
+    let elsewhere = statuspulse_app::keys::CreateKey {
+        allowed_cidrs: Some(vec!["198.51.100.0/24".to_owned()]),
+        ..statuspulse_testkit::key_of("production", &["credentials:verify"])
+    };
+    let (_, elsewhere) = world.key_like(elsewhere).await;
+    let form = [("token", tokens.access.as_str())];
+    let mut seen = Vec::new();
+    for bearer in [weak.as_str(), "garbage", &tokens.access, &elsewhere] {
+        let reply = world.api.post("/oauth/introspect").key(bearer).form(&form).send().await;
+        seen.push((reply.status, events_of(&world, &reply).await));
+    }
+    let event = |reason: &str, status: u16| {
+        (status, vec![("oauth.introspect".to_owned(), reason.to_owned(), i64::from(status))])
+    };
+    assert_eq!(
+        seen,
+        [
+            event("insufficient_scope", 401),
+            event("malformed", 401),
+            event("malformed", 401),
+            event("ip_not_allowed", 200)
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_can_not_be_judged_is_asked_to_come_again() {
+    let world = World::new().await;
+    let form = [("token", "x")];
+    world.api.app.clock().advance(std::time::Duration::from_secs(600));
+    let reply = world.api.post("/oauth/introspect").key(&world.gateway).form(&form).send().await;
+    let told = (reply.status, reply.json()["error"].clone(), reply.header("retry-after").to_owned());
+    assert_eq!(told, (503, json!("temporarily_unavailable"), "1".to_owned()));
+}
+
+/// spec: oauth §4.4
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_beside_a_key_is_two_ways_at_once() {
+    let world = World::new().await;
+    let client = world.app(confidential()).await;
+    let mut seen = Vec::new();
+    for bearer in [world.gateway.as_str(), "garbage"] {
+        for beside in [
+            ("client_id", client.id.as_str()),
+            ("client_secret", client.secret.as_str()),
+            ("client_assertion", "x"),
+            ("client_assertion_type", "x"),
+        ] {
+            let form = [("token", "x"), beside];
+            let reply = world.api.post("/oauth/introspect").key(bearer).form(&form).send().await;
+            seen.push((reply.refused(), events_of(&world, &reply).await));
+        }
+    }
+    let event = ("oauth.introspect".to_owned(), "client_authenticated_twice".to_owned(), 400);
+    assert_eq!(seen, vec![((400, "invalid_request".to_owned()), vec![event]); 8]);
+}
+
+/// spec: oauth §6.5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_without_a_token_is_malformed_whoever_asks() {
+    let world = World::new().await;
+    let client = world.app(confidential()).await;
+    let (_, weak) = world.key(&["checks:read"]).await;
+    let ask = || world.api.post("/oauth/introspect").form(&[("token_type_hint", "access_token")]);
+    let wrong = crate::client::basic(&client.id, "wrong");
+    let replies = [
+        ask().send().await,
+        ask().client(&client).send().await,
+        ask().header("authorization", wrong).send().await,
+        ask().key(&world.gateway).send().await,
+        ask().key(&weak).send().await,
+        ask().key("garbage").send().await,
+    ];
+    assert_eq!(replies.map(|reply| reply.refused()), [(); 6].map(|()| (400, "invalid_request".to_owned())));
+}

@@ -7,7 +7,7 @@ use statuspulse_oauth::{
     App as OauthApp, AppKind, Field, Form, OpaqueToken, Resources, TokenError, TokenErrorCode, TokenKind, client_auth,
     token_request::presented_token,
 };
-use statuspulse_policy::{KeyId, OrganizationId, ScopeSet};
+use statuspulse_policy::{Code, KeyId, OrganizationId, ScopeSet};
 use statuspulse_store::oauth::{grants, tokens};
 
 use super::{
@@ -50,6 +50,40 @@ pub struct Active {
     pub aud: Resources,
     /// `Bearer`, or `refresh_token`.
     pub token_type: &'static str,
+}
+
+/// Judges what a question says before it is looked at who asks with a key: the token must be there, and a client that is
+/// named or proven beside the key is a second way to authenticate (oauth §4.4).
+///
+/// # Errors
+/// [`Refusal`], with its event.
+pub async fn check_question_of_key(
+    app: &App,
+    circumstances: &Circumstances<'_>,
+    authorization: &[&[u8]],
+    form: &Form,
+) -> Result<(), Refusal> {
+    const OF_CLIENTS: [&str; 4] = ["client_id", "client_secret", "client_assertion", "client_assertion_type"];
+    let twice = || TokenError::request("client_authenticated_twice");
+    let error = match presented_token(form) {
+        Err(error) => error,
+        Ok(_) if OF_CLIENTS.iter().any(|name| form.all(name).next().is_some()) => twice(),
+        Ok(_) => return Ok(()),
+    };
+    let named = named(app, authorization, form);
+    Err(refuse(app, circumstances, ACTION, named.as_deref(), error).await)
+}
+
+/// The status that a question is answered with whose key is refused. A key outside of its networks is who it says, and
+/// told nothing; an outage or a limit is no wrong credential.
+#[must_use]
+pub const fn status_of_refused_key(code: Code) -> u16 {
+    match code {
+        Code::IpNotAllowed => 200,
+        Code::Unavailable => 503,
+        Code::RateLimited => 429,
+        _ => 401,
+    }
 }
 
 /// Says of a token what the caller may know. None stands for every way of not being live, or not the caller's business.
