@@ -131,6 +131,7 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/.well-known/oauth-authorization-server/{path:.+}" Who::Anyone, oauth::server_metadata_of_path),
     route!("GET" "/.well-known/oauth-protected-resource" Who::Anyone, oauth::resource_metadata),
     route!("OPTIONS" "/.well-known/oauth-protected-resource" Who::Anyone, oauth::open_preflight),
+    route!("GET" "/.well-known/oauth-protected-resource/{path:.+}" Who::Anyone, oauth::resource_metadata_of_path),
     route!("GET" "/.well-known/jwks.json" Who::Anyone, oauth::jwks),
     route!("OPTIONS" "/.well-known/jwks.json" Who::Anyone, oauth::open_preflight),
     route!("GET" "/login" Who::Anyone, authorize::login),

@@ -250,13 +250,18 @@ pub(crate) async fn server_metadata(context: Context) -> Answer {
 
 /// The same, where a public URL with a path has it (RFC 8414 §3.1).
 pub(crate) async fn server_metadata_of_path(context: Context) -> Answer {
+    check_path(&context)?;
+    server_metadata(context).await
+}
+
+/// Whether what stands behind a well-known name is the public URL's own path.
+fn check_path(context: &Context) -> Result<(), ApiError> {
     let asked = format!("/{}", context.request.match_info().get("path").unwrap_or_default());
     let own = url::Url::parse(&context.state.public_url).map(|url| url.path().to_owned()).unwrap_or_default();
     if own == "/" || own != asked {
-        let detail = "there is no document of this issuer here";
-        return Err(ApiError::http(404, "not_found", detail));
+        return Err(ApiError::http(404, "not_found", "there is no document of this public URL here"));
     }
-    server_metadata(context).await
+    Ok(())
 }
 
 /// The protected resource's metadata (RFC 9728).
@@ -264,6 +269,12 @@ pub(crate) async fn server_metadata_of_path(context: Context) -> Answer {
     responses((status = 200, description = "RFC 9728", content_type = "application/json")))]
 pub(crate) async fn resource_metadata(context: Context) -> Answer {
     Ok(document(&ResourceMetadata::new(&context.state.public_url, scope_names(&context))))
+}
+
+/// The same, where a public URL with a path has it (RFC 9728 §3.1).
+pub(crate) async fn resource_metadata_of_path(context: Context) -> Answer {
+    check_path(&context)?;
+    resource_metadata(context).await
 }
 
 /// The public keys of signed access tokens (RFC 7517).

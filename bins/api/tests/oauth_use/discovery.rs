@@ -110,6 +110,23 @@ async fn an_issuer_with_a_path_has_its_document_behind_the_well_known_one() {
     );
 }
 
+/// spec: oauth K8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resource_with_a_path_has_its_document_behind_the_well_known_name() {
+    const ISSUER: &str = "https://auth.example/t/x";
+    let db = TestDb::new().await;
+    let api = Api::published(TestApp::start(&db).await, ISSUER).await;
+    let there = api.get(&format!("{RESOURCE}/t/x")).send().await;
+    let mut elsewhere = Vec::new();
+    for path in ["/t/y", "/t", "/t/x/", "/T/x", "//t/x"] {
+        elsewhere.push(api.get(&format!("{RESOURCE}{path}")).send().await.status);
+    }
+    assert_eq!(
+        (&there.json()["resource"], there.header("access-control-allow-origin"), elsewhere),
+        (&json!(ISSUER), "*", vec![404; 5])
+    );
+}
+
 /// spec: oauth K2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuer_without_a_path_has_one_document_alone() {
