@@ -30,6 +30,12 @@ const GRACE_SECONDS: u64 = 10;
 /// A request's head must be complete in this time: a connection that dribbles holds no place for ever.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection whose request was refused half-way is still read: long enough for a client that is writing to find
+/// the answer before the connection breaks, and less than a second in all (oauth G12). The library reckons from a clock that it
+/// sets twice a second, so up to half a second of this is over at its beginning; a bound of no more than that can be over
+/// before it begins, and then nothing ever closes the connection.
+const LINGER: Duration = Duration::from_millis(800);
+
 /// Why the server can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -148,7 +154,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, ServeError> {
         let mut server = HttpServer::new(move || service(shared.clone()))
             .disable_signals()
             .shutdown_timeout(GRACE_SECONDS)
-            .client_request_timeout(HEAD_TIMEOUT);
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(LINGER);
         if let Some(workers) = workers {
             server = server.workers(workers.get());
         }

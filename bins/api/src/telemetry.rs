@@ -40,9 +40,16 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), ConfigError> {
     })
 }
 
+/// The HTTP library reports each request that can't be parsed as an error: strangers could fill the log, and bury in it what
+/// matters. A filter that names the library gets what it asks for.
+fn without_strangers(filter: &str) -> String {
+    const LIBRARY: &str = "actix_http";
+    if filter.contains(LIBRARY) { filter.to_owned() } else { format!("{filter},{LIBRARY}=off") }
+}
+
 /// Starts the log on standard error. A second call changes nothing.
 pub(crate) fn start(filter: &str, format: LogFormat) {
-    let Ok(filter) = EnvFilter::try_new(filter) else { return };
+    let Ok(filter) = EnvFilter::try_new(without_strangers(filter)) else { return };
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(Redacted);
     // Somebody who runs the server inside a test may have a log already.

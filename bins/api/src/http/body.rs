@@ -1,11 +1,18 @@
 //! Bodies: bounded while they are read, JSON, and every error at its field.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    task::{self, Poll},
+    time::Duration,
+};
 
 use actix_web::{
-    HttpRequest,
+    HttpRequest, HttpResponse,
+    body::{BodySize, BoxBody, MessageBody},
     dev::Payload,
-    http::header::CONTENT_LENGTH,
+    http::{ConnectionType, header::CONTENT_LENGTH},
     web::{Bytes, BytesMut},
 };
 use futures_util::StreamExt as _;
@@ -22,14 +29,14 @@ use super::error::ApiError;
 pub(crate) const LONGEST: usize = 64 * 1024;
 
 /// Reads a body; one that is too long is refused before it is read, or where it gets too long.
-pub(crate) async fn read(request: &HttpRequest, mut payload: Payload, longest: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(request: &HttpRequest, payload: &mut Payload, longest: usize) -> Result<Bytes, ApiError> {
     let too_long = || ApiError::http(413, "body_too_large", format!("a body has at most {} KiB here", longest / 1024));
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > longest) {
         return Err(too_long());
     }
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    let late = |_| ApiError::http(408, "body_too_slow", "the body did not arrive in time");
+    let deadline = tokio::time::Instant::now() + patience(request);
+    let late = |_| ApiError::http(408, TOO_SLOW, "the body did not arrive in time");
     let mut body = BytesMut::new();
     while let Some(part) = tokio::time::timeout_at(deadline, payload.next()).await.map_err(late)? {
         let part = part.map_err(|_| ApiError::http(400, "body_unreadable", "the body ended early or can't be read"))?;
@@ -41,8 +48,40 @@ pub(crate) async fn read(request: &HttpRequest, mut payload: Payload, longest: u
     Ok(body.freeze())
 }
 
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// An answer behind which the connection is closed although the body was not read to its end. The library reads a chunked
+/// body whose reader is gone to whatever end it has, and holds the connection for as long as the client likes; not so while
+/// somebody holds the unread rest.
+pub(crate) fn closing(answer: HttpResponse, unread: Payload) -> HttpResponse {
+    answer.map_body(|head, body| {
+        head.set_connection_type(ConnectionType::Close);
+        BoxBody::new(Holding { body, _unread: unread })
+    })
+}
+
+struct Holding {
+    body: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Holding {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(context)
+    }
+}
+
+/// How long the body of a request may take to arrive (oauth §4.1).
+pub(crate) fn patience(request: &HttpRequest) -> Duration {
+    Duration::from_secs(if request.path().starts_with("/oauth/") { 20 } else { 8 })
+}
+
+/// The code of a body that did not arrive in time.
+pub(crate) const TOO_SLOW: &str = "body_too_slow";
 /// Unknown fields that a refusal names, at most.
 const UNKNOWN_NAMED: usize = 50;
 

@@ -5,7 +5,10 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use actix_web::{
     HttpRequest, HttpResponse,
     dev::Payload,
-    http::header::{HeaderName, HeaderValue, ORIGIN},
+    http::{
+        StatusCode,
+        header::{HeaderName, HeaderValue, ORIGIN},
+    },
     web::{Bytes, Data},
 };
 use serde::de::DeserializeOwned;
@@ -32,7 +35,7 @@ use crate::{
     state::State,
 };
 
-/// How long a request may take, its body and the longest statements included.
+/// How long a request may take, a body of usual patience and the longest statements included.
 const PATIENCE: Duration = Duration::from_secs(15);
 const EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
 const SUCCESSOR: HeaderName = HeaderName::from_static("x-key-successor");
@@ -108,10 +111,12 @@ impl Context {
     /// The same with another bound.
     pub(crate) async fn bytes_up_to(&self, longest: usize) -> Result<Bytes, ApiError> {
         let payload = self.payload.borrow_mut().take();
-        match payload {
-            Some(payload) => body::read(&self.request, payload, longest).await,
-            None => Ok(Bytes::new()),
+        let Some(mut payload) = payload else { return Ok(Bytes::new()) };
+        let read = body::read(&self.request, &mut payload, longest).await;
+        if read.is_err() {
+            *self.payload.borrow_mut() = Some(payload);
         }
+        read
     }
 
     /// The body as a form, with its bound of 16 KiB (RFC 6749 §4.1.3; oauth §4.1).
@@ -192,6 +197,7 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     };
     let request = context.request.clone();
     let (state, mut caller) = (context.state.clone(), context.caller.clone());
+    let payload = Rc::clone(&context.payload);
     let admitted = within(PATIENCE, admit(route, &mut context)).await;
     let organization = context
         .access()
@@ -204,6 +210,8 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
             caller = context.caller.clone();
             // A database that hangs must not hold its callers for ever; whoever asked to wait may.
             let patience = PATIENCE + super::query::wait(&request).unwrap_or_default().min(PATIENCE * 2);
+            // Nor may this bound cut off a body that is still in its own.
+            let patience = patience.max(body::patience(&request) + PATIENCE / 2);
             within(patience, (route.handler)(context)).await
         }
         Err(error) => {
@@ -215,6 +223,11 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     let mut answer = result.unwrap_or_else(|error| problem(&request, error));
     if let Some(found) = called_with {
         tell_of_end(&mut answer, &found);
+    }
+    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE
+        && let Some(unread) = payload.borrow_mut().take()
+    {
+        return body::closing(answer, unread);
     }
     answer
 }

@@ -1,5 +1,7 @@
 //! OAuth on the wire: errors of RFC 6749 §5.2 instead of problem documents, and pages for people.
 
+use std::io;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
@@ -9,13 +11,16 @@ use actix_web::{
             ORIGIN, PRAGMA, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
         },
     },
-    web::Data,
+    web::{Bytes, Data},
 };
 use serde::Serialize;
 use statuspulse_app::{AppError, oauth::Refusal};
 use statuspulse_oauth::TokenErrorCode;
 
-use super::error::{ApiError, request_id};
+use super::{
+    body::TOO_SLOW,
+    error::{ApiError, request_id},
+};
 use crate::{pages::ErrorPage, state::State};
 
 /// The endpoints whose errors are those of RFC 6749 §5.2.
@@ -56,7 +61,7 @@ pub(crate) fn error(status: u16, code: TokenErrorCode) -> HttpResponse {
     if status == 401 {
         answer.insert_header((WWW_AUTHENTICATE, r#"Basic realm="StatusPulse""#));
     }
-    if status == 408 || status == 413 {
+    if status == 413 {
         // The rest of the body is on its way and nobody will read it.
         answer.force_close();
     }
@@ -94,7 +99,7 @@ pub(crate) fn later(status: u16, seconds: u64) -> HttpResponse {
 /// The status that a refusal has at the endpoints of OAuth, where there are fewer of them (oauth §4.3).
 pub(crate) fn status_of(refused: &ApiError) -> u16 {
     match refused.status() {
-        status @ (405 | 408 | 413 | 429 | 500..) => status,
+        status @ (405 | 413 | 429 | 500..) => status,
         _ => 400,
     }
 }
@@ -102,6 +107,9 @@ pub(crate) fn status_of(refused: &ApiError) -> u16 {
 /// The form that a refusal has at the endpoints of OAuth and at its pages; none at all others.
 pub(super) fn refusal(request: &HttpRequest, refused: &ApiError) -> Option<HttpResponse> {
     let path = request.path();
+    if path.starts_with("/oauth/") && refused.code() == TOO_SLOW {
+        return Some(hang_up());
+    }
     if ENDPOINTS.contains(&path) {
         let answer = match refused {
             ApiError::App(failed) if failed.status() >= 500 => failure(request, failed),
@@ -126,6 +134,14 @@ pub(super) fn refusal(request: &HttpRequest, refused: &ApiError) -> Option<HttpR
         _ => ("This request can't be read", "Go back to where you came from and start again."),
     };
     Some(page(request, refused.status(), title, detail))
+}
+
+/// Closes the connection without an answer (oauth §4.1): a body that fails before its first byte takes the head with it, which
+/// is still in the buffer.
+fn hang_up() -> HttpResponse {
+    let nothing =
+        futures_util::stream::once(std::future::ready(Err::<Bytes, _>(io::Error::from(io::ErrorKind::TimedOut))));
+    HttpResponse::BadRequest().force_close().streaming(nothing)
 }
 
 /// An error page: no form, nowhere to go, nothing of what was sent.

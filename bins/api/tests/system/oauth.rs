@@ -1,8 +1,9 @@
 //! The token endpoint over a socket: bodies that are too large, too many or too slow.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use statuspulse_testkit::PATIENCE;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -103,19 +104,27 @@ async fn dribble(world: &World) -> Option<Vec<u8>> {
 async fn a_body_that_dribbles_is_cut_off() {
     let world = World::new().await;
     let answered = dribble(&world).await.expect("the connection is closed");
-    let refused = answered.is_empty() || matches!(only(&answered).0, 400 | 408);
-    assert!(refused, "{}", String::from_utf8_lossy(&answered));
+    assert!(answered.is_empty(), "{}", String::from_utf8_lossy(&answered));
 }
 
 /// spec: oauth G21, N4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_never_comes_is_cut_off_and_in_the_trail() {
     let world = World::new().await;
-    let answered = exchange(world.server.address, head("Content-Length: 1000\r\n").as_bytes()).await;
-    let refused = answered.is_empty() || matches!(only(&answered).0, 400 | 408);
+    let mut stream = TcpStream::connect(world.server.address).await.unwrap();
+    stream.write_all(head("Content-Length: 1000\r\n").as_bytes()).await.unwrap();
+    // Nothing is said of it: 408 is no status of this endpoint.
+    let (began, mut answered) = (Instant::now(), Vec::new());
+    let _ = tokio::time::timeout(3 * PATIENCE, stream.read_to_end(&mut answered)).await.expect("it is closed");
+    let in_time = began.elapsed() >= Duration::from_secs(19);
     let events = "SELECT array_agg(status::int4) FROM audit_events WHERE action = 'oauth.token'";
     let statuses: Vec<i32> = world.db.client().await.query_one(events, &[]).await.unwrap().get(0);
-    assert_eq!((refused, statuses), (true, vec![408]), "{}", String::from_utf8_lossy(&answered));
+    assert_eq!(
+        (answered.is_empty(), in_time, statuses),
+        (true, true, vec![400]),
+        "{}",
+        String::from_utf8_lossy(&answered)
+    );
 }
 
 /// spec: oauth G20

@@ -1,7 +1,13 @@
 //! What arrives over a socket and is no decent request.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
-use statuspulse_testkit::key_of;
+use statuspulse_testkit::{PATIENCE, key_of};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     http::{Reply, exchange, find},
@@ -155,6 +161,65 @@ async fn what_is_no_token_is_malformed_and_not_an_error() {
         outcomes.push(reply.outcome());
     }
     assert_eq!(outcomes, vec![(200, "malformed".to_owned()); 5]);
+}
+
+/// Sends these bytes and not a word more: what came, and how long it took until the server closed the connection.
+async fn silent_behind(server: &Server, bytes: &[u8]) -> (Vec<u8>, Duration) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let (began, mut read) = (Instant::now(), Vec::new());
+    // A connection that is broken, and not ended, is closed too.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("the connection is closed");
+    (read, began.elapsed())
+}
+
+async fn is_closed_soon_behind_413(path: &str, rest: &str) {
+    let world = World::new().await;
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+    let bytes = format!("{head}{rest}");
+    // The fastest of a few: a busy machine is no fault of the server's.
+    let mut fastest = (None, Duration::MAX);
+    for _ in 0..5 {
+        let (read, took) = silent_behind(&world.server, bytes.as_bytes()).await;
+        if took < fastest.1 {
+            fastest = (Reply::read(&read).map(|reply| reply.status), took);
+        }
+    }
+    assert!(fastest.0 == Some(413) && fastest.1 < Duration::from_secs(1), "{fastest:?}");
+}
+
+/// spec: oauth G12
+#[tokio::test]
+async fn behind_a_413_the_connection_is_closed_though_the_body_has_not_ended() {
+    is_closed_soon_behind_413("/oauth/token", &format!("Content-Length: 1048576\r\n\r\n{}", "a".repeat(1_000))).await;
+}
+
+/// spec: oauth G12
+#[tokio::test]
+async fn so_it_is_in_the_middle_of_a_chunked_body() {
+    let chunk = format!("{:x}\r\n{}\r\n", 64 * 1_024, "a".repeat(64 * 1_024));
+    is_closed_soon_behind_413("/oauth/token", &format!("Transfer-Encoding: chunked\r\n\r\n{chunk}")).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_writing_can_read_the_413() {
+    let world = World::new().await;
+    let body = vec![b'a'; 8 * 1024 * 1024];
+    let reply = world.server.ask("POST", "/v1/session").body(&body).send().await;
+    assert_eq!(reply.outcome(), (413, "body_too_large".to_owned()));
+}
+
+#[tokio::test]
+async fn what_strangers_send_is_no_error_in_the_log() {
+    let mut world = World::new().await;
+    for bytes in
+        [&b"\x16\x03\x01\x02garbage\r\n\r\n"[..], b"GET / HTTP/9.9\r\n\r\n", b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n"]
+    {
+        exchange(world.server.address, bytes).await;
+    }
+    world.server.process.terminate().await;
+    let log = world.server.process.stderr();
+    assert!(!log.contains("ERROR") && !log.contains("actix_http"), "{log}");
 }
 
 #[tokio::test]
