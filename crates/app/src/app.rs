@@ -124,6 +124,7 @@ impl App {
         tokio::spawn(recorder::write_events(Arc::clone(&app)));
         tokio::spawn(maintenance::run(Arc::clone(&app)));
         tokio::spawn(cleanup::run(Arc::clone(&app)));
+        tokio::spawn(cleanup::wipe(Arc::clone(&app)));
         tokio::spawn(crate::keys::successor::run(Arc::clone(&app)));
         tokio::spawn(crate::keys::notices::run(Arc::clone(&app)));
         Ok(app)

@@ -202,6 +202,20 @@ async fn a_sealed_successor_is_wiped_with_its_window() {
     assert_eq!((inside, count(&world, sealed).await), (1, 0));
 }
 
+/// spec: oauth §5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_wiped_without_waiting_for_the_next_round_of_the_clean_up() {
+    let world = World::new().await;
+    let client = world.app(with(confidential(), json!({"refresh_retry_seconds": 30}))).await;
+    let tokens = world.tokens(&client).await;
+    world.refresh(&client, &tokens.refresh).await;
+    world.api.app.advance(Duration::from_secs(30)).await;
+    statuspulse_testkit::eventually("the sealed successor is gone", async || {
+        count(&world, "oauth_refresh_tokens WHERE successor_sealed IS NOT NULL").await == 0
+    })
+    .await;
+}
+
 /// spec: oauth N7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_clean_up_goes_on_in_batches_to_its_end() {
