@@ -36,6 +36,8 @@ pub use oauth::{HeldToken, OauthDirectory};
 pub const POLL: Duration = Duration::from_millis(750);
 /// A database that can't be connected to in this time is away.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How long it may take to answer on a new connection, while a round of the feed is late.
+const ANSWER: Duration = Duration::from_secs(1);
 /// The same for one round of the feed, which after a mass change or a restore may have much to read.
 const ROUND: Duration = Duration::from_secs(60);
 /// How often the heartbeat is written while nothing changes.
@@ -54,6 +56,7 @@ pub struct Replica {
     applied: AtomicI64,
     fresh_at: AtomicU64,
     last_poll_failed: AtomicBool,
+    database_lost: AtomicBool,
     leaving: AtomicBool,
     clock_skew_ms: AtomicI64,
     misses: Misses,
@@ -72,6 +75,7 @@ impl Replica {
             applied: AtomicI64::new(0),
             fresh_at: AtomicU64::new(millis(now)),
             last_poll_failed: AtomicBool::new(false),
+            database_lost: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             clock_skew_ms: AtomicI64::new(0),
             misses: Misses::new(),
@@ -109,6 +113,13 @@ impl Replica {
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.last_poll_failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database did not answer the last time it was asked for the feed. Unlike [`Replica::is_cut_off`] not while it
+    /// answers and there is only much to read, or something that can't be read: then changes are as good as ever.
+    #[must_use]
+    pub fn has_lost_database(&self) -> bool {
+        self.database_lost.load(Ordering::Relaxed)
     }
 
     /// How far this machine's clock is from the database's, in milliseconds.
@@ -344,6 +355,8 @@ pub(crate) async fn follow(app: Arc<App>) {
                 Err(_) => {
                     // Much to read, or a database that hangs: readiness says so, and the round may still go well.
                     app.replica.last_poll_failed.store(true, Ordering::Relaxed);
+                    let answers = tokio::time::timeout(ANSWER, pool::dedicated(&database)).await;
+                    app.replica.database_lost.store(!matches!(answers, Ok(Ok(_))), Ordering::Relaxed);
                     let late = tokio::time::timeout(ROUND, round).await;
                     late.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())))
                 }
@@ -352,6 +365,8 @@ pub(crate) async fn follow(app: Arc<App>) {
         if pulled.is_err() {
             follower.conn = None;
         }
+        let lost = pulled.as_ref().is_err_and(StoreError::is_unavailable);
+        app.replica.database_lost.store(lost, Ordering::Relaxed);
         if app.replica.leaving.load(Ordering::Acquire) {
             // The database may go away now; nobody has to be told.
             return;

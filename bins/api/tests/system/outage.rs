@@ -107,6 +107,21 @@ async fn with_a_hanging_database_the_control_plane_asks_to_try_again() {
     asks_to_try_again(Outage::Paused).await;
 }
 
+/// Every request would otherwise wait for a database that will not answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn once_a_database_is_known_to_hang_changes_are_refused_at_once() {
+    const SOON: std::time::Duration = std::time::Duration::from_secs(2);
+    let away = Away::new(Outage::Paused, "10m").await;
+    away.world.server.becomes("degraded", Some("database_away")).await;
+    eventually("a change is refused before its time is over", async || {
+        tokio::time::timeout(SOON, away.create()).await.is_ok_and(|reply| reply.status == 503)
+    })
+    .await;
+    let back = away.back(Outage::Paused).await;
+    back.world.server.becomes("ready", None).await;
+    assert_eq!(back.create().await.status, 201);
+}
+
 async fn becomes_stale(outage: Outage) {
     let away = Away::new(outage, "1s").await;
     eventually("calls are not judged any more", async || away.judged().await.status == 503).await;
