@@ -126,9 +126,7 @@ impl ServeArgs {
         let proxies = TrustedProxies::parse(&self.trusted_proxies).map_err(|error| {
             ConfigError::new("STATUSPULSE_TRUSTED_PROXIES", &self.trusted_proxies, error.to_string())
         })?;
-        let header = HeaderKind::from_name(&self.client_ip_header).map_err(|error| {
-            ConfigError::new("STATUSPULSE_CLIENT_IP_HEADER", &self.client_ip_header, error.to_string())
-        })?;
+        let header = read_client_ip_header(&self.client_ip_header)?;
         let webhook_networks = AllowedNetworks::parse(&self.webhook_allowed_cidrs).map_err(|error| {
             ConfigError::new("STATUSPULSE_WEBHOOK_ALLOWED_CIDRS", &self.webhook_allowed_cidrs, error.to_string())
         })?;
@@ -167,6 +165,58 @@ impl ServeArgs {
         })
     }
 }
+
+/// A header whose content is known to be no address is a mistake, and one that would go unseen: behind it every client's
+/// address is unknown, or the client's own choice.
+fn read_client_ip_header(text: &str) -> Result<HeaderKind, ConfigError> {
+    const NAME: &str = "STATUSPULSE_CLIENT_IP_HEADER";
+    let header = HeaderKind::from_name(text).map_err(|error| ConfigError::new(NAME, text, error.to_string()))?;
+    if NO_ADDRESSES.contains(&header.name()) {
+        let accepted = "a header into which proxies write addresses, such as `x-forwarded-for`";
+        return Err(ConfigError::new(NAME, text, accepted));
+    }
+    Ok(header)
+}
+
+/// Headers of HTTP and of this service that mean something else.
+const NO_ADDRESSES: [&str; 36] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "host",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "keep-alive",
+    "max-forwards",
+    "origin",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-csrf-token",
+    "x-forwarded-host",
+    "x-forwarded-method",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-uri",
+    "x-request-id",
+];
 
 /// A file must be there: who names one wants reports to be taken.
 fn read_github_keys(text: &str) -> Result<Source, ConfigError> {

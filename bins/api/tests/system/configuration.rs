@@ -130,6 +130,14 @@ async fn a_client_address_header_that_no_message_can_carry_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_address_header_that_means_something_else_is_refused() {
+    let accepted = "a header into which proxies write addresses, such as `x-forwarded-for`";
+    for name in ["authorization", "Cookie", "host", "content-length", "x-forwarded-proto"] {
+        is_refused("STATUSPULSE_CLIENT_IP_HEADER", name, accepted).await;
+    }
+}
+
+#[tokio::test]
 async fn a_staleness_out_of_bounds_or_without_a_unit_is_refused() {
     for value in ["0s", "999ms", "601s", "60", "-1s"] {
         is_refused("STATUSPULSE_MAX_STALENESS", value, "`1s` to `10m`").await;
