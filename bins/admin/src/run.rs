@@ -9,7 +9,7 @@ use clap::Parser as _;
 use nix::unistd::{User, getuid};
 use statuspulse_app::{
     Caller, Env,
-    boot::{self, Instance},
+    boot::{self, Instance, Start},
 };
 use statuspulse_audit::redact::redact;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +24,10 @@ use crate::{
 
 /// Runs the program.
 pub(crate) async fn run() -> ExitCode {
+    if let Err(error) = boot::check_environment() {
+        tell(&CliError::from(error).text());
+        return ExitCode::from(2);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -61,7 +65,18 @@ async fn carry_out(cli: Cli) -> Result<(), CliError> {
     let Cli { json, config, mut command } = cli;
     let Config { settings, public_url } = config.read()?;
     command.prepare()?;
-    let Instance { app, migrated, resources } = boot::open(settings, Env::system(), command.purpose()).await?;
+    let failed = |source| CliError::Io { what: "the start can't be carried out", source };
+    let opening = boot::open(settings, Env::system(), command.purpose());
+    let signals = signals()?;
+    let Instance { app, migrated, resources } = match boot::until_stopped(opening, signals).await.map_err(failed)? {
+        Start::Done(opened) => opened?,
+        Start::Stopped(opened) => {
+            if let Some(Ok(instance)) = opened {
+                instance.resources.close().await?;
+            }
+            return Err(CliError::Interrupted);
+        }
+    };
     let caller = Caller::operator(&app, &operator());
     let context = Context { caller, app, public_url, migrated, output: Output { json } };
     let done = until_interrupted(command, &context).await;
@@ -73,14 +88,24 @@ async fn carry_out(cli: Cli) -> Result<(), CliError> {
 }
 
 async fn until_interrupted(command: Command, context: &Context) -> Result<(), CliError> {
+    let signals = signals()?;
+    tokio::select! {
+        done = command.run(context) => done,
+        () = signals => Err(CliError::Interrupted),
+    }
+}
+
+/// Ends when a signal says to stop.
+fn signals() -> Result<impl Future<Output = ()>, CliError> {
     let failed = |source| CliError::Io { what: "can't wait for signals", source };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        done = command.run(context) => done,
-        _ = interrupt.recv() => Err(CliError::Interrupted),
-        _ = terminate.recv() => Err(CliError::Interrupted),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 /// The name under which changes stand in the audit trail: that of the account on this machine.

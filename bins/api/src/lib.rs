@@ -11,10 +11,15 @@ mod server;
 mod state;
 mod telemetry;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use config::{Cli, Command};
+use server::tell;
+use statuspulse_app::boot;
 
 pub use http::headers::REQUEST_ID;
 pub use openapi::document as openapi_document;
@@ -24,6 +29,10 @@ pub use state::{Outgoing, State};
 
 /// Runs the program: exit code 0 after an orderly stop, 1 when the server can't run, 2 for a bad configuration.
 pub async fn run() -> ExitCode {
+    if let Err(error) = boot::check_environment() {
+        tell(&format!("error: {error}"));
+        return ExitCode::from(2);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -37,19 +46,19 @@ pub async fn run() -> ExitCode {
     };
     match cli.command.unwrap_or(Command::Serve) {
         Command::Openapi => match openapi::document().to_pretty_json() {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
+            Ok(text) => match writeln!(io::stdout().lock(), "{text}") {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            },
             Err(error) => {
-                eprintln!("error: {error}");
+                tell(&format!("error: {error}"));
                 ExitCode::FAILURE
             }
         },
         Command::Serve => match server::serve(cli.options).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {error}");
+                tell(&format!("error: {error}"));
                 if error.is_configuration() { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         },

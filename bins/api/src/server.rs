@@ -1,6 +1,10 @@
 //! Start and stop of the server.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
     App as Actix, HttpServer,
@@ -10,7 +14,7 @@ use actix_web::{
 };
 use statuspulse_app::{
     AppError, Env,
-    boot::{self, BootError, ConfigError, Purpose, Resources},
+    boot::{self, BootError, ConfigError, Purpose, Resources, Start},
     leaks::github::GithubKeys,
     webhooks::worker::Worker,
 };
@@ -56,6 +60,9 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// A signal came, and the start did not come to its end.
+    #[error("stopped by a signal during a start that did not end")]
+    Stopped,
     /// The runtime.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -218,20 +225,54 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), ServeError> {
     telemetry::start(&config.log_filter, config.log_format);
     let (mut terminate, mut interrupt, mut hang_up) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
-    let starting = start(config, Env::system());
-    // A signal during the start must not leave a half-started PostgreSQL behind: the start is finished first.
-    let running = starting.await?;
-    println!("StatusPulse Auth is listening on http://{}", running.address);
-    if let Some(seeded) = &running.seeded {
-        println!("{}", seeded.text());
-    }
-    loop {
+    let private = config.settings.is_private();
+    let told = async {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let (running, stopped) = match boot::until_stopped(start(config, Env::system()), told).await? {
+        Start::Done(started) => (started?, false),
+        Start::Stopped(Some(started)) => (started?, true),
+        Start::Stopped(None) if private => return Err(ServeError::Stopped),
+        Start::Stopped(None) => {
+            // There is nothing of ours to be stopped, and a step of the schema that hangs would hold the process.
+            tell(&format!("error: {}", ServeError::Stopped));
+            std::process::exit(1);
+        }
+    };
+    announce(&running);
+    let mut serving = !stopped;
+    while serving {
+        tokio::select! {
+            _ = terminate.recv() => serving = false,
+            _ = interrupt.recv() => serving = false,
             _ = hang_up.recv() => running.reload(),
         }
     }
     tracing::info!("stopping: requests in flight are finished first");
     running.stop().await
+}
+
+/// Says where the server is, and what it has made. That nobody can be told is no reason not to serve.
+fn announce(running: &Running) {
+    let mut text = format!("StatusPulse Auth is listening on http://{}\n", running.address);
+    if let Some(seeded) = &running.seeded {
+        text.push_str(seeded.text());
+        text.push('\n');
+    }
+    let mut output = io::stdout().lock();
+    if let Err(error) = output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        let (address, made) = (running.address, running.seeded.is_some());
+        tracing::warn!(%error, %address, "standard output can't be written to");
+        if made {
+            tracing::error!("the first password and key could not be shown; remove the data directory and start again");
+        }
+    }
+}
+
+/// Writes a line to standard error; where nobody listens there is nobody to tell.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

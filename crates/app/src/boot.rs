@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use statuspulse_embedded::{Cluster, DATABASE, DataDirLock, EmbeddedError, Options as ClusterOptions};
 use statuspulse_keys::{BcryptCost, MasterKeys};
 use statuspulse_policy::{Catalog, InstanceId};
-use statuspulse_store::{Pool, migrations, pool};
+use statuspulse_store::{Pool, migrations, peppers, pool};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -30,6 +30,11 @@ mod keeper;
 /// Connections of a server, and of the command line.
 const SERVER_CONNECTIONS: usize = 16;
 const TOOL_CONNECTIONS: usize = 2;
+/// How long a database that is there may take to answer what is asked first.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a start that is given up may take to let go.
+const LET_GO: Duration = Duration::from_secs(1);
+const DATABASE_URL: &str = "DATABASE_URL";
 const MASTER_KEY_FILE: &str = "master.key";
 const INSTANCE_FILE: &str = "instance.id";
 
@@ -56,6 +61,38 @@ impl ConfigError {
     /// A bad value that is a secret.
     pub fn secret(variable: &'static str, accepted: impl Into<String>) -> Self {
         Self { variable, value: None, accepted: accepted.into() }
+    }
+}
+
+/// The environment variables of both programs.
+const VARIABLES: [&str; 16] = [
+    "STATUSPULSE_LISTEN",
+    "STATUSPULSE_PUBLIC_URL",
+    DATABASE_URL,
+    "STATUSPULSE_DATA_DIR",
+    "STATUSPULSE_MASTER_KEY",
+    "STATUSPULSE_MASTER_KEY_FILE",
+    "STATUSPULSE_CATALOG",
+    "STATUSPULSE_TRUSTED_PROXIES",
+    "STATUSPULSE_CLIENT_IP_HEADER",
+    "STATUSPULSE_WEBHOOK_ALLOWED_CIDRS",
+    "STATUSPULSE_GITHUB_KEYS",
+    "STATUSPULSE_MAX_STALENESS",
+    "STATUSPULSE_BCRYPT_COST",
+    "STATUSPULSE_WORKERS",
+    "STATUSPULSE_LOG",
+    "STATUSPULSE_LOG_FORMAT",
+];
+
+/// Whether every variable can be read. Asked before the arguments are: their parser does not say which one can't.
+///
+/// # Errors
+/// The first variable that isn't UTF-8; its value isn't shown.
+pub fn check_environment() -> Result<(), ConfigError> {
+    let unreadable = |name: &&&str| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
+    match VARIABLES.iter().find(unreadable) {
+        Some(name) => Err(ConfigError::secret(name, "a value in UTF-8")),
+        None => Ok(()),
     }
 }
 
@@ -145,19 +182,26 @@ impl fmt::Debug for Settings {
     }
 }
 
+impl Settings {
+    /// Whether the database is a private one.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.database_url.is_none()
+    }
+}
+
 impl Raw {
     /// Reads and judges every value before anything is touched.
     ///
     /// # Errors
     /// The first bad value.
     pub fn read(self) -> Result<Settings, ConfigError> {
-        if let Some(url) = &self.database_url
-            && pool::parse_url(url).is_err()
-        {
-            return Err(ConfigError::secret(
-                "DATABASE_URL",
-                "a PostgreSQL URL such as `postgresql://user@host/database`",
-            ));
+        if let Some(Err(error)) = self.database_url.as_deref().map(pool::parse_url) {
+            let text = error.to_string();
+            return Err(match &error.shown {
+                Some(shown) => ConfigError::new(DATABASE_URL, shown, text),
+                None => ConfigError::secret(DATABASE_URL, text),
+            });
         }
         let master_keys = match (self.master_key, self.master_key_file) {
             (Some(_), Some(_)) => {
@@ -383,30 +427,89 @@ async fn connect(
         (None, Some(cluster)) => cluster.url(DATABASE),
         (None, None) => return Err(BootError::Database("no database is given".into())),
     };
-    let database = pool::parse_url(&url).map_err(|error| BootError::Database(error.to_string()))?;
-    let migrated =
-        migrations::migrate(&database, env.now()).await.map_err(|error| BootError::Database(error.to_string()))?;
-    let masters = match settings.master_keys {
-        Some(keys) => keys,
-        None => generated_master_key(data_dir, &env)?,
+    let failed = |error: &dyn fmt::Display| BootError::Database(error.to_string());
+    let database = pool::parse_url(&url).map_err(|error| failed(&error))?;
+    let migrated = migrations::migrate(&database, env.now()).await.map_err(|error| failed(&error))?;
+    let opening = async {
+        let connections = if purpose == Purpose::Server { SERVER_CONNECTIONS } else { TOOL_CONNECTIONS };
+        let pool = Pool::new(&url, connections).map_err(|error| failed(&error))?;
+        let masters = match settings.master_keys {
+            Some(keys) => keys,
+            None => {
+                // Asked before the file is looked for: of two first starts at once, the other may be faster.
+                let mut conn = pool.get().await.map_err(|error| failed(&error))?;
+                let known = peppers::knows_a_master_key(&mut conn).await.map_err(|error| failed(&error))?;
+                generated_master_key(data_dir, &env, known)?
+            }
+        };
+        let options = Options {
+            pool,
+            database_url: url,
+            masters,
+            catalog: settings.catalog,
+            bcrypt_cost: settings.bcrypt_cost,
+            max_staleness: settings.max_staleness,
+            instance: instance_id(data_dir, &env)?,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        Ok(App::open(options, env).await?)
     };
-    let connections = if purpose == Purpose::Server { SERVER_CONNECTIONS } else { TOOL_CONNECTIONS };
-    let options = Options {
-        pool: Pool::new(&url, connections).map_err(|error| BootError::Database(error.to_string()))?,
-        database_url: url,
-        masters,
-        catalog: settings.catalog,
-        bcrypt_cost: settings.bcrypt_cost,
-        max_staleness: settings.max_staleness,
-        instance: instance_id(data_dir, &env)?,
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    Ok((App::open(options, env).await?, migrated))
+    let silent = |_| BootError::Database(format!("the database does not answer within {} s", ANSWER.as_secs()));
+    let app = tokio::time::timeout(ANSWER, opening).await.unwrap_or_else(|elapsed| Err(silent(elapsed)))?;
+    Ok((app, migrated))
 }
 
-/// The master key of the data directory; made at the first start, readable by its owner alone.
-fn generated_master_key(data_dir: &Path, env: &Env) -> Result<MasterKeys, BootError> {
+/// How a start has ended.
+#[derive(Debug)]
+pub enum Start<T> {
+    /// By itself.
+    Done(T),
+    /// By itself, after it was told to stop; none when it was given up.
+    Stopped(Option<T>),
+}
+
+/// Waits for a start. When `stop` comes first, the start still has the time in which a database must answer: one that is
+/// broken off could leave a PostgreSQL behind, and what it prints is printed once. One that hangs is then given up, and lets
+/// go of what it has.
+///
+/// # Errors
+/// When the start panicked.
+pub async fn until_stopped<T: Send + 'static>(
+    starting: impl Future<Output = T> + Send + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<Start<T>, io::Error> {
+    let mut task = tokio::spawn(starting);
+    tokio::select! {
+        done = &mut task => return Ok(Start::Done(done?)),
+        () = stop => {}
+    }
+    match tokio::time::timeout(ANSWER, &mut task).await {
+        Ok(done) => Ok(Start::Stopped(Some(done?))),
+        Err(_) => {
+            task.abort();
+            let _ = tokio::time::timeout(LET_GO, task).await;
+            Ok(Start::Stopped(None))
+        }
+    }
+}
+
+/// The master key of the data directory; made at the first start, readable by its owner alone. One that is lost is not
+/// replaced: with another one no token would be found again, and the file would look as if it were the right one.
+fn generated_master_key(data_dir: &Path, env: &Env, known: bool) -> Result<MasterKeys, BootError> {
     let path = data_dir.join(MASTER_KEY_FILE);
+    match fs::metadata(&path) {
+        Ok(found) => close_to_others(&path, &found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && known => {
+            let source = io::Error::other("restore that file, or set STATUSPULSE_MASTER_KEY");
+            return Err(BootError::File {
+                what: "the database was set up with a master key and there is no",
+                path,
+                source,
+            });
+        }
+        // Reading it says what is the matter.
+        Err(_) => {}
+    }
     let fresh = || -> Result<String, BootError> {
         let secret = Zeroizing::new(env.random::<32>().map_err(AppError::from)?);
         Ok(format!("{}\n", STANDARD.encode(secret.as_slice())))
@@ -417,6 +520,21 @@ fn generated_master_key(data_dir: &Path, env: &Env) -> Result<MasterKeys, BootEr
         path,
         source: io::Error::other(error.to_string()),
     })
+}
+
+/// Takes the rights of others away from a secret.
+fn close_to_others(path: &Path, found: &fs::Metadata) {
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return;
+    }
+    let path_shown = path.display();
+    match fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+        Ok(()) => tracing::warn!(
+            "`{path_shown}` was open to others (mode {mode:o}) and is no longer; replace the key if they are strangers"
+        ),
+        Err(error) => tracing::warn!(%error, "`{path_shown}` is open to others (mode {mode:o}); set its mode to 0600"),
+    }
 }
 
 fn instance_id(data_dir: &Path, env: &Env) -> Result<InstanceId, BootError> {

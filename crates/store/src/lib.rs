@@ -4,6 +4,7 @@
 //! domain types come out, and a row that can't be one is [`StoreError::CorruptRow`]. Absence is `Ok(None)`, never an
 //! error, and an error is never absence: an outage must not look like bad credentials.
 
+mod address;
 pub mod alerts;
 pub mod audit;
 pub mod error;

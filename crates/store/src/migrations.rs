@@ -2,13 +2,11 @@
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use diesel::{QueryableByName, sql_query, sql_types::Bool};
-use diesel_async::{
-    AsyncConnection as _, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
-};
+use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, RunQueryDsl as _, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
-use crate::{Conn, error::StoreError, pool::describe};
+use crate::{Conn, error::StoreError, pool};
 
 const STEPS: EmbeddedMigrations = embed_migrations!("../../migrations");
 /// Key of the advisory lock that lets one of several starting instances migrate. An arbitrary constant.
@@ -22,11 +20,7 @@ const DAYS_AHEAD: u64 = 7;
 /// When the database can't be reached or refuses a step; a step is applied whole or not at all.
 pub async fn migrate(database: &Config, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
     // A connection of its own, without the pool's statement timeout: a step may take long, and so may the wait.
-    let (client, connection) =
-        database.connect(NoTls).await.map_err(|error| StoreError::Unavailable(describe(&error)))?;
-    let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
-        .await
-        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let mut conn = pool::unbounded(database).await?;
     // The lock is the session's: it goes with the connection, also when this process is killed half-way.
     sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut conn).await?;
     let mut harness = AsyncMigrationHarness::new(conn);
@@ -45,11 +39,7 @@ pub async fn migrate(database: &Config, now: DateTime<Utc>) -> Result<Vec<String
 /// # Errors
 /// When the database can't be reached or refuses a step.
 pub async fn revert_all(database: &Config) -> Result<(), StoreError> {
-    let (client, connection) =
-        database.connect(NoTls).await.map_err(|error| StoreError::Unavailable(describe(&error)))?;
-    let conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
-        .await
-        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let conn = pool::unbounded(database).await?;
     AsyncMigrationHarness::new(conn)
         .revert_all_migrations(STEPS)
         .map(|_| ())

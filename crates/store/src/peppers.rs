@@ -51,6 +51,14 @@ pub async fn check_value(conn: &mut Conn, version: i16) -> Result<Option<Vec<u8>
     Ok(master_keys::table.find(version).select(master_keys::check_value).first(conn).await.optional()?)
 }
 
+/// Whether the database was ever used with a master key.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn knows_a_master_key(conn: &mut Conn) -> Result<bool, StoreError> {
+    Ok(diesel::select(diesel::dsl::exists(master_keys::table.select(master_keys::version))).get_result(conn).await?)
+}
+
 /// Remembers the check value of a master key's version; of two instances at once the first one counts.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use tokio_postgres::NoTls;
 
 pub use tokio_postgres::Config;
 
+pub use crate::address::UrlError;
 use crate::error::StoreError;
 
 /// A pooled connection; goes back when dropped, or away when it broke or a transaction was left open.
@@ -23,6 +24,8 @@ pub type PooledConn = deadpool::Object<AsyncPgConnection>;
 const WAIT: Duration = Duration::from_secs(3);
 /// How long a connection may be without an answer from the other machine.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How long a server that accepts a connection may take until it has answered the first statement: one that hangs does accept.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// How long one statement may take, in milliseconds, and how long it may wait for a lock.
 const STATEMENT_TIMEOUT_MS: u32 = 10_000;
 const LOCK_TIMEOUT_MS: u32 = 5_000;
@@ -39,20 +42,12 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-/// A text that isn't a database address. Never repeats it: it may hold a password.
-#[derive(Debug, thiserror::Error)]
-#[error("a PostgreSQL URL such as `postgresql://user@host/database` is wanted")]
-pub struct UrlError;
-
 /// Reads a database address. Several hosts and `target_session_attrs` are allowed.
 ///
 /// # Errors
-/// [`UrlError`] when it isn't one.
+/// [`UrlError`] when it isn't one, or asks for TLS.
 pub fn parse_url(url: &str) -> Result<Config, UrlError> {
-    let mut config: Config = url.parse().map_err(|_| UrlError)?;
-    if config.get_hosts().is_empty() {
-        return Err(UrlError);
-    }
+    let mut config = crate::address::read(url)?;
     config.connect_timeout(WAIT).application_name("statuspulse-auth");
     // A host that vanished without a word must not hold a request for the quarter of an hour that TCP would.
     config.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE);
@@ -64,9 +59,9 @@ impl Pool {
     /// thread asks for them.
     ///
     /// # Errors
-    /// [`UrlError`] when the address can't be read.
-    pub fn new(url: &str, size: usize) -> Result<Self, UrlError> {
-        let database = parse_url(url)?;
+    /// When the address can't be read.
+    pub fn new(url: &str, size: usize) -> Result<Self, StoreError> {
+        let database = parse_url(url).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
         let runtime = Handle::current();
@@ -78,14 +73,14 @@ impl Pool {
             async move { connecting.await.map_err(|error| ConnectionError::BadConnection(error.to_string()))? }.boxed()
         });
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
-        deadpool::Pool::builder(manager)
+        let pool = deadpool::Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(WAIT))
             .runtime(::deadpool::Runtime::Tokio1)
-            .build()
-            .map(Self)
-            .map_err(|_| UrlError)
+            .build();
+        // It can only be built without a runtime for its bounds, which it has.
+        pool.map(Self).map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
     /// A connection, waiting at most a few seconds.
@@ -95,6 +90,24 @@ impl Pool {
     pub async fn get(&self) -> Result<PooledConn, StoreError> {
         self.0.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
+}
+
+/// A connection outside of the pool and without bounds on its statements, for the steps of the schema. It has answered.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the database can't be reached, or doesn't answer within ten seconds.
+pub(crate) async fn unbounded(database: &Config) -> Result<AsyncPgConnection, StoreError> {
+    let connecting = async {
+        let unavailable = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let (client, connection) = database.connect(NoTls).await.map_err(unavailable)?;
+        let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
+            .await
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        conn.batch_execute("SELECT 1").await?;
+        Ok(conn)
+    };
+    let silent = |_| Err(StoreError::Unavailable(no_answer()));
+    tokio::time::timeout(FIRST_ANSWER, connecting).await.unwrap_or_else(silent)
 }
 
 /// A connection outside of the pool, for a task that keeps it.
@@ -108,7 +121,17 @@ pub async fn dedicated(database: &Config) -> Result<AsyncPgConnection, StoreErro
     Ok(conn)
 }
 
+/// Bounded here as well: whoever waited may be gone, and a task that waits for a silent server would stay.
 async fn connect(database: Config) -> ConnectionResult<AsyncPgConnection> {
+    let silent = |_| Err(ConnectionError::BadConnection(no_answer()));
+    tokio::time::timeout(FIRST_ANSWER, connect_in_time(database)).await.unwrap_or_else(silent)
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", FIRST_ANSWER.as_secs())
+}
+
+async fn connect_in_time(database: Config) -> ConnectionResult<AsyncPgConnection> {
     let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(describe(&error));
     let (client, connection) = database.connect(NoTls).await.map_err(bad)?;
     let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;

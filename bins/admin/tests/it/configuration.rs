@@ -88,3 +88,19 @@ async fn help_names_variables_with_defaults_and_shows_no_secret() {
     let shown = ["[env: STATUSPULSE_MASTER_KEY]", "[env: DATABASE_URL]", "[default: .statuspulse]"];
     assert_eq!((shown.map(|part| help.contains(part)), help.contains(MASTER_KEY)), ([true; 3], false), "{help}");
 }
+
+#[tokio::test]
+async fn a_value_that_is_no_utf8_ends_with_2_and_names_the_variable() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let admin = Admin::new().await;
+    let mut command = admin.command("org list");
+    command.env("STATUSPULSE_CATALOG", std::ffi::OsStr::from_bytes(b"/x/\xff"));
+    assert_eq!(run(command, "").refusal("STATUSPULSE_CATALOG: a value in UTF-8"), (2, true));
+}
+
+#[tokio::test]
+async fn a_database_that_never_answers_ends_with_1() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgresql://u@{}/x", listener.local_addr().unwrap());
+    assert_eq!(run_with("DATABASE_URL", &url).await.refusal("no answer within 10 s"), (1, true));
+}

@@ -56,11 +56,34 @@ async fn a_public_url_with_a_password_is_refused_without_showing_it() {
 }
 
 #[tokio::test]
-async fn a_database_url_that_is_none_is_refused_without_showing_its_password() {
-    let accepted = "a PostgreSQL URL such as `postgresql://user@host/database`";
-    for value in ["postgresql://ops:hunter2@:::/x", "mysql://ops:hunter2@db/x", "password=hunter2", "db:5432"] {
-        is_refused_unseen("DATABASE_URL", value, accepted).await;
+async fn a_database_url_is_refused_with_what_is_wrong_and_without_its_password() {
+    for (value, shown, wrong) in [
+        ("mysql://ops:hunter2@db/x", " is `mysql://ops:***@db/x`", "`mysql` is not its scheme"),
+        (
+            "postgresql://ops:hunter2@db:99999/x",
+            " is `postgresql://ops:***@db:99999/x`",
+            "invalid value for option `port`",
+        ),
+        (
+            "postgresql://db/x?password=hunter2&ssl=1",
+            " is `postgresql://db/x?password=***&ssl=1`",
+            "unknown option `ssl`",
+        ),
+        ("password=hunter2", "", "it names no host"),
+    ] {
+        let (code, lines) = given("DATABASE_URL", value).await;
+        let line = format!(
+            "error: DATABASE_URL{shown}: {wrong}; give a PostgreSQL URL such as `postgresql://user@host/database`"
+        );
+        assert_eq!((code, lines), (Some(2), vec![line]));
     }
+}
+
+#[tokio::test]
+async fn a_database_url_that_asks_for_tls_is_refused_before_anything_is_connected_to() {
+    let (code, lines) = given("DATABASE_URL", "postgresql://db/x?sslmode=require").await;
+    let said = lines.len() == 1 && lines[0].contains("`sslmode=require` is refused: the connection can't be encrypted");
+    assert!(code == Some(2) && said, "{code:?} {lines:?}");
 }
 
 #[tokio::test]
@@ -135,6 +158,15 @@ async fn a_client_address_header_that_means_something_else_is_refused() {
     for name in ["authorization", "Cookie", "host", "content-length", "x-forwarded-proto"] {
         is_refused("STATUSPULSE_CLIENT_IP_HEADER", name, accepted).await;
     }
+}
+
+#[tokio::test]
+async fn a_value_that_is_no_utf8_is_refused_in_one_line_that_names_its_variable() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut command = program();
+    command.env("STATUSPULSE_CATALOG", std::ffi::OsStr::from_bytes(b"/x/\xff"));
+    let GaveUp { code, stderr } = gives_up(command).await;
+    assert_eq!((code, stderr.as_str()), (Some(2), "error: STATUSPULSE_CATALOG: a value in UTF-8\n"));
 }
 
 #[tokio::test]

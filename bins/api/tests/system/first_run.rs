@@ -35,6 +35,24 @@ pub(crate) async fn first_run_of(command: Command) -> (Server, FirstRun) {
     (server, FirstRun { email, password, token, printed })
 }
 
+#[tokio::test]
+async fn a_full_standard_output_keeps_the_server_from_nothing() {
+    let dir = DataDir::new();
+    let prepared = dir.program();
+    let mut command = statuspulse_testkit::Process::command("sh");
+    command.args(["-c", r#"exec "$0" > /dev/full"#, crate::server::PROGRAM]);
+    command.envs(prepared.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut process = statuspulse_testkit::Process::spawn(command);
+    let address = process
+        .line("the address in the log", |line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            line["fields"]["address"].as_str()?.parse().ok()
+        })
+        .await;
+    let server = Server { process, address };
+    assert_eq!(server.ask("GET", "/healthz").send().await.status, 200);
+}
+
 /// The words of a command line as a shell reads them: blanks part them, single quotes keep them.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut quoted, mut word) = (Vec::new(), false, None::<String>);

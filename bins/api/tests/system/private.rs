@@ -167,3 +167,36 @@ fn kill_postgres(dir: &DataDir) -> i32 {
 fn postgres_log(dir: &DataDir) -> String {
     fs::read_to_string(dir.path().join("postgres/log")).unwrap_or_default()
 }
+
+#[tokio::test]
+async fn a_lost_master_key_is_not_replaced_by_another_one() {
+    let dir = DataDir::new();
+    let (mut server, _) = first_run(&dir).await;
+    server.process.terminate().await;
+    let file = dir.path().join("master.key");
+    fs::remove_file(&file).unwrap();
+    let gave_up = gives_up(dir.program()).await;
+    let line = format!(
+        "error: the database was set up with a master key and there is no `{}`: restore that file, or set \
+         STATUSPULSE_MASTER_KEY",
+        file.display()
+    );
+    assert_eq!(
+        (gave_up.code, gave_up.errors(), file.exists(), dir.postgres()),
+        (Some(1), vec![line.as_str()], false, None)
+    );
+}
+
+#[tokio::test]
+async fn a_master_key_that_others_can_read_is_taken_away_from_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = DataDir::new();
+    let (mut server, _) = first_run(&dir).await;
+    server.process.terminate().await;
+    let file = dir.path().join("master.key");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let next = Server::start(dir.program()).await;
+    let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    let warned = next.process.stderr().contains("was open to others (mode 644)");
+    assert!(mode == 0o600 && warned, "{mode:o} {}", next.process.stderr());
+}

@@ -195,3 +195,31 @@ async fn sighup_with_a_catalog_that_gives_a_bit_to_another_scope_is_refused() {
     reloading.reload(&swapped, "the catalog was refused").await;
     assert_eq!(reloading.status_of("/api/v1/checks").await, 200);
 }
+
+/// Something that takes connections and never answers, as a database does that hangs.
+async fn silent() -> (tokio::net::TcpListener, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgresql://u:hunter2@{}/x", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[tokio::test]
+async fn a_database_that_never_answers_ends_the_start_with_one_line() {
+    let (dir, (_listener, url)) = (DataDir::new(), silent().await);
+    let mut command = dir.program();
+    command.env("DATABASE_URL", url);
+    let gave_up = crate::server::gives_up(command).await;
+    let line = "error: the database is not available: no answer within 10 s";
+    assert_eq!((gave_up.code, gave_up.errors()), (Some(1), vec![line]));
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_start_that_waits_for_such_a_database() {
+    let (dir, (listener, url)) = (DataDir::new(), silent().await);
+    let mut command = dir.program();
+    command.env("DATABASE_URL", url);
+    let mut process = statuspulse_testkit::Process::spawn(command);
+    let _connection = listener.accept().await.unwrap();
+    let status = process.terminate().await;
+    assert_eq!(status.code(), Some(1), "{}", process.stderr());
+}
