@@ -133,11 +133,11 @@ impl App {
     /// A connection.
     ///
     /// # Errors
-    /// 503 when none can be had in time, and at once while the feed's task has the database for away: a database that hangs
+    /// 503 when none can be had in time, and at once while the feed's task finds that the database hangs: one that does
     /// takes the connections and the time of everybody who asks, and that task sees by itself when it is there again.
     pub async fn conn(&self) -> Result<PooledConn, AppError> {
-        if self.replica.has_lost_database() {
-            return Err(AppError::Unavailable { cause: "the database is away, as the change feed has found".into() });
+        if !self.replica.database_answers().await {
+            return Err(AppError::Unavailable { cause: "the database hangs, as the change feed has found".into() });
         }
         Ok(self.pool.get().await?)
     }

@@ -21,7 +21,7 @@ use statuspulse_oauth::TokenDigest;
 use statuspulse_store::{
     Conn, StoreError, alerts::Happening, feed, instances, keys, listen::Listener, oauth::tokens, organizations, pool,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{app::App, error::AppError};
 
@@ -38,6 +38,8 @@ pub const POLL: Duration = Duration::from_millis(750);
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long it may take to answer on a new connection, while a round of the feed is late.
 const ANSWER: Duration = Duration::from_secs(1);
+/// How long whoever needs a database that hangs waits for its return.
+const MOMENT: Duration = Duration::from_millis(250);
 /// The same for one round of the feed, which after a mass change or a restore may have much to read.
 const ROUND: Duration = Duration::from_secs(60);
 /// How often the heartbeat is written while nothing changes.
@@ -56,7 +58,7 @@ pub struct Replica {
     applied: AtomicI64,
     fresh_at: AtomicU64,
     last_poll_failed: AtomicBool,
-    database_lost: AtomicBool,
+    database_hangs: watch::Sender<bool>,
     leaving: AtomicBool,
     clock_skew_ms: AtomicI64,
     misses: Misses,
@@ -75,7 +77,7 @@ impl Replica {
             applied: AtomicI64::new(0),
             fresh_at: AtomicU64::new(millis(now)),
             last_poll_failed: AtomicBool::new(false),
-            database_lost: AtomicBool::new(false),
+            database_hangs: watch::Sender::new(false),
             leaving: AtomicBool::new(false),
             clock_skew_ms: AtomicI64::new(0),
             misses: Misses::new(),
@@ -115,11 +117,13 @@ impl Replica {
         self.last_poll_failed.load(Ordering::Relaxed)
     }
 
-    /// Whether the database did not answer the last time it was asked for the feed. Unlike [`Replica::is_cut_off`] not while it
-    /// answers and there is only much to read, or something that can't be read: then changes are as good as ever.
-    #[must_use]
-    pub fn has_lost_database(&self) -> bool {
-        self.database_lost.load(Ordering::Relaxed)
+    /// Whether the database answers, as far as the feed's task knows; one that has hung has a moment to come back. Unlike
+    /// [`Replica::is_cut_off`] this is no matter of a feed that is long or can't be read, nor of a database that refuses
+    /// connections, which whoever asks is told at once.
+    pub(crate) async fn database_answers(&self) -> bool {
+        let mut hangs = self.database_hangs.subscribe();
+        let back = hangs.wait_for(|hangs| !hangs);
+        tokio::time::timeout(MOMENT, back).await.is_ok()
     }
 
     /// How far this machine's clock is from the database's, in milliseconds.
@@ -356,7 +360,7 @@ pub(crate) async fn follow(app: Arc<App>) {
                     // Much to read, or a database that hangs: readiness says so, and the round may still go well.
                     app.replica.last_poll_failed.store(true, Ordering::Relaxed);
                     let answers = tokio::time::timeout(ANSWER, pool::dedicated(&database)).await;
-                    app.replica.database_lost.store(!matches!(answers, Ok(Ok(_))), Ordering::Relaxed);
+                    app.replica.database_hangs.send_replace(answers.is_err());
                     let late = tokio::time::timeout(ROUND, round).await;
                     late.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())))
                 }
@@ -365,8 +369,9 @@ pub(crate) async fn follow(app: Arc<App>) {
         if pulled.is_err() {
             follower.conn = None;
         }
-        let lost = pulled.as_ref().is_err_and(StoreError::is_unavailable);
-        app.replica.database_lost.store(lost, Ordering::Relaxed);
+        if pulled.is_ok() {
+            app.replica.database_hangs.send_replace(false);
+        }
         if app.replica.leaving.load(Ordering::Acquire) {
             // The database may go away now; nobody has to be told.
             return;
