@@ -46,7 +46,8 @@ CREATE TABLE webhook_events (
     id uuid PRIMARY KEY,
     sequence bigint NOT NULL GENERATED ALWAYS AS IDENTITY UNIQUE,
     organization_id uuid NOT NULL REFERENCES organizations (id),
-    key_id uuid NULL REFERENCES keys (id),
+    -- Not a reference: a key's first event is written before its row, since the row takes the feed's number and everybody's turn.
+    key_id uuid NULL,
     type text NOT NULL,
     occurred_at timestamptz NOT NULL,
     data jsonb NOT NULL,
@@ -83,7 +84,7 @@ CREATE TABLE webhook_deliveries (
     created_at timestamptz NOT NULL,
     UNIQUE (endpoint_id, event_id)
 );
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, next_attempt_at, id) WHERE status = 'pending';
 CREATE INDEX webhook_deliveries_endpoint ON webhook_deliveries (endpoint_id, created_at DESC, id DESC);
 CREATE INDEX webhook_deliveries_event ON webhook_deliveries (event_id);
 

@@ -430,6 +430,19 @@ fn lost_race() -> AppError {
     AppError::Unavailable { cause: "a locked key changed under the lock".into() }
 }
 
+/// What came of one key in a round of many: one that can't be looked after must not keep the others from it. An outage ends
+/// the round; the next one goes on.
+fn one_of_many(id: KeyId, outcome: Result<bool, AppError>) -> Result<bool, AppError> {
+    match outcome {
+        Err(error @ AppError::Unavailable { .. }) => Err(error),
+        Err(error) => {
+            tracing::error!(key = %id, %error, "a key could not be looked after");
+            Ok(false)
+        }
+        done => done,
+    }
+}
+
 /// Refuses what only a key that has not ended may do.
 fn refuse_ended(status: Status) -> Result<(), AppError> {
     match status {

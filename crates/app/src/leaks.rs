@@ -31,8 +31,8 @@ const PER_ADDRESS: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Reports that are worked on at the same time, and that wait their turn; the next one is told to come again.
 const AT_ONCE: usize = 4;
 const WAITING: usize = 64;
-const TRIES: u32 = 20;
 const RETRY: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const REASON: &str = "leaked";
 
 /// What keeps reports within bounds.
@@ -50,6 +50,14 @@ impl Default for Reports {
             waiting: Arc::new(Semaphore::new(WAITING)),
             working: Arc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+}
+
+impl Reports {
+    /// Forgets addresses that have not reported for a while.
+    pub(crate) fn forget_idle(&self) {
+        self.per_address.retain_recent();
+        self.per_address.shrink_to_fit();
     }
 }
 
@@ -111,14 +119,16 @@ pub fn accept(app: &Arc<App>, caller: &Caller, list: Vec<Reported>) -> Result<()
 }
 
 async fn work_persistently(app: &App, caller: &Caller, list: &[Reported]) {
-    for _ in 0..TRIES {
+    let mut pause = RETRY;
+    loop {
         match work(app, caller, list).await {
             Ok(_) => return,
-            Err(AppError::Unavailable { .. }) => tokio::time::sleep(RETRY).await,
+            // However long the database stays away: whoever reported was told that it is taken, and comes no second time.
+            Err(AppError::Unavailable { .. }) => tokio::time::sleep(pause).await,
             Err(error) => return tracing::error!(%error, "a leak report can't be carried out"),
         }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    tracing::error!("a leak report was not carried out: the database stayed away");
 }
 
 /// Carries a report out; answers how many live secrets it ended. Doing it twice does nothing more.
@@ -129,8 +139,11 @@ pub async fn work(app: &App, caller: &Caller, list: &[Reported]) -> Result<usize
     let mut ended = 0;
     for Reported(text) in list.iter().filter(|reported| reported.0.len() <= LONGEST) {
         let mut conn = app.conn().await?;
-        if end(app, caller, &mut conn, text).await? {
-            ended += 1;
+        match end(app, caller, &mut conn, text).await {
+            Ok(live) => ended += usize::from(live),
+            Err(error @ AppError::Unavailable { .. }) => return Err(error),
+            // One that can't be ended must not keep the others alive.
+            Err(error) => tracing::error!(%error, "a leaked credential could not be ended"),
         }
     }
     let event = caller.event(app, Class::B, Action::KeyLeaked, None)?;
@@ -177,10 +190,11 @@ async fn end_key(app: &App, conn: &mut Conn, lookups: &[LookupId]) -> Result<boo
     let Some(mut snapshot) = keys::lock(conn, None, seen.key.id).await? else { return Ok(false) };
     let matching = |lookup: &LookupId| lookups.iter().any(|wanted| wanted.matches(lookup));
     let version = snapshot.versions.iter().find(|held| held.lookup_id.as_ref().is_some_and(matching));
-    let Some(version) = version else { return Ok(false) };
+    // Kept: a sealed successor leaves the snapshot when its key is revoked.
+    let Some(version) = version.cloned() else { return Ok(false) };
     let organization = statuspulse_store::organizations::by_id(conn, snapshot.key.organization_id).await?;
     let Some(organization) = organization else { return Ok(false) };
-    let grant = snapshot.key.grant(version, &organization.settings.caps, None);
+    let grant = snapshot.key.grant(&version, &organization.settings.caps, None);
     let live = matches!(grant.state(app.env.now()), State::Active | State::Disabled);
     if !live {
         return Ok(false);
@@ -197,10 +211,8 @@ async fn end_key(app: &App, conn: &mut Conn, lookups: &[LookupId]) -> Result<boo
     if canary && !opened {
         return Ok(false);
     }
-    if let Some(leaked) = snapshot.versions.iter().find(|held| held.lookup_id.as_ref().is_some_and(matching)) {
-        let news = News::of_key(EventType::KeyLeaked, &snapshot.key, leaked, leaked.expires_at);
-        news.with("revoked", json!(!canary)).tell(app, conn).await?;
-    }
+    let news = News::of_key(EventType::KeyLeaked, &snapshot.key, &version, version.expires_at);
+    news.with("revoked", json!(!canary)).tell(app, conn).await?;
     Ok(!canary)
 }
 

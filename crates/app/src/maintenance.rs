@@ -30,6 +30,7 @@ pub(crate) async fn run(app: Arc<App>) {
 /// # Errors
 /// When the database can't be reached.
 pub async fn pass(app: &App) -> Result<(), StoreError> {
+    app.leaks.forget_idle();
     let now = app.env.now();
     let mut conn = app.pool.get().await?;
     migrations::make_partitions(&mut conn, now).await?;

@@ -384,9 +384,8 @@ pub async fn change(
                 put("status", true);
                 endpoint.disabled = (!active).then_some(DisabledReason::Person);
                 endpoint.failing_since = None;
-                if !active {
-                    deliveries::give_up(conn, id).await?;
-                }
+                // Switched on again, too: what was on its way when it was switched off is no news any more.
+                deliveries::give_up(conn, id).await?;
             }
             if changed.is_empty() {
                 return Ok((endpoint, false));

@@ -21,8 +21,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(15);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer's body that are read, at most.
 pub const MOST_READ: usize = 64 * 1024;
-/// Bytes of an answer's body that are kept, at most.
-pub const MOST_KEPT: usize = 1_024;
+/// Bytes of an answer that are handed over: a KiB to be kept, and so much more that a secret at its end is whole and can be
+/// recognised before anything is cut.
+pub const MOST_KEPT: usize = 1_024 + 128;
 
 const USER_AGENT: &str = concat!("StatusPulse-Auth/", env!("CARGO_PKG_VERSION"));
 

@@ -17,7 +17,7 @@ use statuspulse_policy::{Allowlist, Grant, KeyId, OrganizationId};
 
 use crate::{
     digest::LookupId,
-    key::{Key, KeyVersion},
+    key::{Key, KeyVersion, VersionState},
     lifespan::LifespanCaps,
 };
 
@@ -145,8 +145,15 @@ impl Found {
     /// What a call with this token is judged by.
     #[must_use]
     pub fn grant(&self) -> Option<Grant<'_>> {
-        let version = self.version()?;
-        Some(self.key.key.grant(version, &self.organization.caps, self.organization.allowlist.as_ref()))
+        let (key, version, caps) = (&self.key.key, self.version()?, &self.organization.caps);
+        let mut grant = key.grant(version, caps, self.organization.allowlist.as_ref());
+        if version.state == VersionState::Pending {
+            // A sealed successor that nobody has used has no life of its own: it ends with the version that it follows.
+            let current = self.key.versions.iter().find(|held| held.number == key.current_version)?;
+            let end = caps.effective_end(key.environment, current.created_at, current.expires_at);
+            grant.expires_at = grant.expires_at.min(end);
+        }
+        Some(grant)
     }
 }
 

@@ -188,8 +188,8 @@ impl Key {
         let ended = match version.state {
             VersionState::Live => None,
             VersionState::Superseded => Some(version.valid_until),
-            // A sealed successor may be used from the moment it is made; its first use is its claim.
-            VersionState::Pending if version.secret_hash.is_some() => Some(version.valid_until),
+            // A sealed successor may be used from the moment it is made; its first use is its claim. It expires like the rest.
+            VersionState::Pending if version.secret_hash.is_some() => None,
             // A slot without a secret can't be found; should one ever be, it is refused for good.
             VersionState::Revoked | VersionState::Pending => Some(DateTime::<Utc>::MIN_UTC),
         };

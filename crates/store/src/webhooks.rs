@@ -184,7 +184,8 @@ pub async fn find(
     one(conn, organization, id, "SELECT * FROM webhook_endpoints WHERE id = $1 AND organization_id = $2").await
 }
 
-/// As [`find`], and locks it until the end of the transaction.
+/// As [`find`], and locks it until the end of the transaction; against other changes, not against events that are put on
+/// their way to it.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -193,8 +194,13 @@ pub async fn lock(
     organization: OrganizationId,
     id: WebhookId,
 ) -> Result<Option<Endpoint>, StoreError> {
-    one(conn, organization, id, "SELECT * FROM webhook_endpoints WHERE id = $1 AND organization_id = $2 FOR UPDATE")
-        .await
+    one(
+        conn,
+        organization,
+        id,
+        "SELECT * FROM webhook_endpoints WHERE id = $1 AND organization_id = $2 FOR NO KEY UPDATE",
+    )
+    .await
 }
 
 async fn one(

@@ -224,6 +224,10 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     if let Some(found) = called_with {
         tell_of_end(&mut answer, &found);
     }
+    if answer.status() == StatusCode::CREATED {
+        // What was just picked up waits no more.
+        answer.headers_mut().remove(SUCCESSOR);
+    }
     if answer.status() == StatusCode::PAYLOAD_TOO_LARGE
         && let Some(unread) = payload.borrow_mut().take()
     {

@@ -77,6 +77,10 @@ fn answer(app: &App, request: &HttpRequest, catalog: &statuspulse_policy::Catalo
         if let Some(Ok(challenge)) = challenge_for(request, code, required_scope.as_deref()).map(|text| text.parse()) {
             refused.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
+        // Its secret has been proven, so whoever holds it may know when it ends.
+        if let (Code::InsufficientScope, Some(Credential::Key(found))) = (code, credential.as_ref()) {
+            tell_of_end(&mut refused, found);
+        }
         return refused;
     };
     let scopes = catalog.names(grant.scopes.intersection(catalog.mask(grant.environment))).join(" ");

@@ -10,7 +10,7 @@ use statuspulse_app::{
 use statuspulse_policy::DeliveryId;
 use utoipa::ToSchema;
 
-use super::Answer;
+use super::{Answer, dto::Nothing};
 use crate::http::{
     Context,
     body::{given, not_null},
@@ -124,6 +124,7 @@ pub(crate) async fn delete(context: Context) -> Answer {
     (status = 202, description = "it is on its way", body = QueuedJson), (status = 403, body = Problem),
     (status = 404, body = Problem), (status = 409, description = "the webhook is disabled", body = Problem)))]
 pub(crate) async fn test(context: Context) -> Answer {
+    let _: Nothing = context.json_or_empty().await?;
     let queued = webhooks::test(context.app(), &context.caller, context.access()?, context.id("webhook")?).await?;
     Ok(HttpResponse::Accepted().json(QueuedJson::from(queued)))
 }
@@ -134,6 +135,7 @@ pub(crate) async fn test(context: Context) -> Answer {
     (status = 200, description = "the new secret, in this answer and nowhere else", body = SignedWebhookJson),
     (status = 403, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn rotate_secret(context: Context) -> Answer {
+    let _: Nothing = context.json_or_empty().await?;
     let (app, access) = (context.app(), context.access()?);
     let rotated = webhooks::rotate_secret(app, &context.caller, access, context.id("webhook")?).await?;
     Ok(HttpResponse::Ok().json(SignedWebhookJson::new(app, rotated)))
@@ -161,6 +163,7 @@ pub(crate) async fn deliveries(context: Context) -> Answer {
 pub(crate) async fn retry(context: Context) -> Answer {
     let delivery = context.request.match_info().get("delivery").unwrap_or_default();
     let delivery: DeliveryId = delivery.parse().map_err(|_| AppError::NotFound("delivery"))?;
+    let _: Nothing = context.json_or_empty().await?;
     let (app, access) = (context.app(), context.access()?);
     let queued = webhooks::retry(app, &context.caller, access, context.id("webhook")?, delivery).await?;
     Ok(HttpResponse::Accepted().json(QueuedJson::from(queued)))

@@ -1,9 +1,10 @@
 //! What follows when an endpoint doesn't take what it gets.
 
 use serde_json::{Value, json};
+use statuspulse_store::webhooks::deliveries;
 
 use crate::{
-    help::{Scene, WEBHOOKS},
+    help::{Scene, WEBHOOKS, worker},
     receiver::Receiver,
 };
 
@@ -145,4 +146,58 @@ async fn after_the_tenth_attempt_a_delivery_has_failed() {
         (&shown["status"], &shown["attempts"], &shown["next_attempt_at"], receiver.got().len()),
         (&json!("failed"), &json!(10), &Value::Null, 2)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_an_endpoint_repeats_is_not_kept() {
+    let scene = Scene::new().await;
+    let receiver = Receiver::start().await;
+    let (_, token) = scene.key().await;
+    receiver.answer_with("500 Internal Server Error", &format!("{}{token}", "x".repeat(1_000)));
+    let (id, _) = scene.endpoint(&receiver, &["key.created"]).await;
+    scene.key().await;
+    scene.send().await;
+    let kept = delivery(&scene, &id).await["response_excerpt"].as_str().unwrap().to_owned();
+    assert!(kept.len() <= 1_024 && kept.starts_with("xxx") && !kept.contains(&token[8..16]), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_endpoint_takes_few_places() {
+    let scene = Scene::new().await;
+    let receiver = Receiver::start().await;
+    scene.endpoint(&receiver, &["key.created"]).await;
+    for _ in 0..10 {
+        scene.key().await;
+    }
+    let app = scene.world.api.app.app();
+    let mut conn = app.conn().await.unwrap();
+    let (now, mut taken) = (app.env.now(), Vec::new());
+    for _ in 0..2 {
+        let until = now + chrono::Duration::seconds(45);
+        taken.push(deliveries::claim(&mut conn, app.instance, now, until, 8).await.unwrap().len());
+    }
+    assert_eq!(taken, [4, 0]);
+}
+
+/// Each tells the other of its end, at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_endpoints_that_are_gone_do_not_wait_for_each_other() {
+    let scene = Scene::new().await;
+    let receiver = Receiver::start().await;
+    receiver.answer("410 Gone");
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(scene.endpoint(&receiver, &["key.created", "alert.opened"]).await.0);
+    }
+    for _ in 0..3 {
+        scene.key().await;
+    }
+    let second = scene.world.api.app.second().await;
+    let workers = [worker(&scene.world.api.app), worker(&second)];
+    let (one, two) = tokio::join!(workers[0].send_due(), workers[1].send_due());
+    let mut states = Vec::new();
+    for id in ids {
+        states.push(scene.shown(&format!("{WEBHOOKS}/{id}")).await["disabled_reason"].clone());
+    }
+    assert_eq!((one.is_ok(), two.is_ok(), states), (true, true, vec![json!("gone"), json!("gone")]));
 }

@@ -67,7 +67,8 @@ async fn after_an_outage_the_nearest_is_told_and_the_others_are_marked_as_skippe
     let client = scene.world.db.client().await;
     let rows = client.query("SELECT threshold_days FROM key_notices WHERE skipped ORDER BY 1", &[]).await.unwrap();
     let skipped: Vec<i16> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!((days_left(&receiver), skipped), (vec![json!(3)], vec![7, 14, 30]));
+    let told = receiver.data_of("key.expiring");
+    assert_eq!((&told[0]["threshold_days"], &told[0]["days_left"], skipped), (&json!(3), &json!(2), vec![7, 14, 30]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,4 +151,22 @@ async fn a_client_secret_is_told_seven_and_one_days_before_its_end() {
     let told: Vec<Value> =
         receiver.data_of("app.secret_expiring").iter().map(|data| data["days_left"].clone()).collect();
     assert_eq!(told, [json!(7), json!(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_read_keeps_no_other_key_from_being_looked_after() {
+    let (scene, receiver) = watched().await;
+    let (broken, _) = scene.key_like(|key| key.auto_rotate = true).await;
+    scene.key_like(|key| key.auto_rotate = true).await;
+    scene.days(84).await;
+    let client = scene.world.db.client().await;
+    let spoil = format!(
+        "ALTER TABLE key_versions DROP CONSTRAINT key_versions_state_check;
+         UPDATE key_versions SET state = 'odd', expires_at = expires_at - interval '1 hour' WHERE key_id = '{broken}'"
+    );
+    client.batch_execute(&spoil).await.unwrap();
+    let prepared = scene.prepare_successors().await;
+    scene.give_notices().await;
+    scene.send().await;
+    assert_eq!((prepared, days_left(&receiver).len()), (1, 1));
 }

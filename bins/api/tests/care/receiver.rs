@@ -61,6 +61,11 @@ impl Receiver {
         *self.answer.lock().unwrap() = head.to_owned();
     }
 
+    /// The same with a body.
+    pub(crate) fn answer_with(&self, head: &str, body: &str) {
+        self.answer(&format!("{head}\0{body}"));
+    }
+
     /// Takes requests from now on and never answers them.
     pub(crate) fn hang(&self) {
         self.answer("");
@@ -112,8 +117,11 @@ async fn serve(mut stream: TcpStream, got: &Mutex<Vec<Got>>, answer: &Mutex<Stri
         while stream.read_buf(&mut Vec::new()).await.is_ok_and(|read| read > 0) {}
         return;
     }
-    let length = if head.starts_with("204") { "" } else { "Content-Length: 2\r\n" };
-    let body = if head.starts_with("204") { "" } else { "no" };
-    let reply = format!("HTTP/1.1 {head}\r\n{length}Connection: close\r\n\r\n{body}");
+    let (head, body) = head.split_once('\0').unwrap_or((&head, "no"));
+    let reply = if head.starts_with("204") {
+        format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n")
+    } else {
+        format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    };
     stream.write_all(reply.as_bytes()).await.unwrap();
 }

@@ -139,7 +139,7 @@ async fn with_the_end_of_the_old_version_an_unused_one_ends_too() {
     sealed.scene.days(7).await;
     let before_the_pass = sealed.scene.judged(&token).await;
     sealed.scene.prepare_successors().await;
-    assert_ne!([before_the_pass, sealed.scene.judged(&token).await], ["allowed", "allowed"]);
+    assert_eq!([before_the_pass, sealed.scene.judged(&token).await], ["expired", "unknown"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,4 +214,25 @@ async fn slack_is_told_that_a_successor_waits_and_nothing_sealed() {
     scene.send().await;
     let got = receiver.got();
     assert!(got.len() == 1 && !got[0].body.contains("AGE ENCRYPTED"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_to_end_earlier_takes_its_sealed_successor_along() {
+    let sealed = Sealed::new().await;
+    let token = sealed.opened();
+    let end = sealed.scene.world.api.app.env.now() + chrono::Duration::days(1);
+    sealed.scene.owner("PATCH", &format!("{KEYS}/{}", sealed.id), &json!({"expires_at": end})).await;
+    let before = sealed.scene.judged(&token).await;
+    sealed.scene.prepare_successors().await;
+    sealed.scene.send().await;
+    assert_eq!([before, sealed.scene.judged(&sealed.opened()).await], ["unknown", "allowed"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_that_ends_the_key_ends_its_sealed_successor_at_once() {
+    let sealed = Sealed::new().await;
+    let token = sealed.opened();
+    let body = json!({"max_lifespan_days": {"production": 30}, "confirm": true});
+    assert_eq!(sealed.scene.owner("PATCH", "/v1/orgs/acme/settings", &body).await.status, 200);
+    assert_eq!([sealed.scene.judged(&sealed.old).await, sealed.scene.judged(&token).await], ["expired", "expired"]);
 }

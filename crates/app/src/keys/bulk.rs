@@ -93,6 +93,12 @@ pub async fn revoke_many(
                     .with("key_id", snapshot.key.id.to_string())
                     .with("cause", "bulk");
                 app.recorder.record(conn, event).await?;
+                let current = current_of(snapshot)?;
+                News::of_key(EventType::KeyRevoked, &snapshot.key, current, current.expires_at)
+                    .with("reason", json!("bulk"))
+                    .tell(app, conn)
+                    .await?;
+                outbox::forget_sealed_of(conn, snapshot.key.id).await?;
             }
             if locked.is_empty() {
                 return Ok::<_, AppError>((revoked, None));
@@ -106,13 +112,7 @@ pub async fn revoke_many(
                 if !keys::update(conn, &snapshot.key, seen).await? {
                     return Err(lost_race());
                 }
-                let current = current_of(&snapshot)?;
-                News::of_key(EventType::KeyRevoked, &snapshot.key, current, current.expires_at)
-                    .with("reason", json!("bulk"))
-                    .tell(app, conn)
-                    .await?;
                 keys::remove_slot(conn, snapshot.key.id).await?;
-                outbox::forget_sealed_of(conn, snapshot.key.id).await?;
                 for version in &mut snapshot.versions {
                     let was = version.state;
                     if is_running(was) && version.valid_until > now {

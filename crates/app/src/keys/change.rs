@@ -83,10 +83,6 @@ pub async fn change(
                 event = event.with("scopes", json!(catalog.names(snapshot.key.scopes)));
             }
             app.recorder.record(conn, event).await?;
-            snapshot.key.sequence = feed::next(conn).await?;
-            if !keys::update(conn, &snapshot.key, seen).await? {
-                return Err(lost_race());
-            }
             let recipient_changed = changed.contains(&"successor_public_key");
             if recipient_changed {
                 let current = current_of(&snapshot)?;
@@ -95,10 +91,19 @@ pub async fn change(
                     .tell(app, conn)
                     .await?;
             }
-            // What was sealed to the recipient of before must not open anything; the next round makes another slot.
-            if !snapshot.key.auto_rotate && before.auto_rotate || recipient_changed {
-                keys::remove_slot(conn, id).await?;
+            // What was sealed to the recipient of before must not open anything, and a slot ends with the version that it
+            // follows; the next round makes another one where one is due.
+            let slot_ends =
+                recipient_changed || expires_at.is_some() || !snapshot.key.auto_rotate && before.auto_rotate;
+            if slot_ends {
                 outbox::forget_sealed_of(conn, id).await?;
+            }
+            snapshot.key.sequence = feed::next(conn).await?;
+            if !keys::update(conn, &snapshot.key, seen).await? {
+                return Err(lost_race());
+            }
+            if slot_ends {
+                keys::remove_slot(conn, id).await?;
                 snapshot.versions.retain(|held| held.state != VersionState::Pending);
             }
             if let Some(end) = expires_at {

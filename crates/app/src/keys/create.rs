@@ -134,6 +134,7 @@ async fn write(
         version.expires_at = now + key.lifespan;
         version.valid_until = version.expires_at;
         app.recorder.record(conn, event).await?;
+        News::of_key(EventType::KeyCreated, &key, &version, version.expires_at).tell(app, conn).await?;
         key.sequence = feed::next(conn).await?;
         match keys::insert(conn, &key, &version).await {
             Err(error) if error.is_duplicate_of(keys::LOOKUP_INDEX) => {
@@ -142,7 +143,6 @@ async fn write(
             other => other?,
         }
         request.deliver(app, conn, key.id, 1).await?;
-        News::of_key(EventType::KeyCreated, &key, &version, version.expires_at).tell(app, conn).await?;
         let snapshot = keys::find(conn, Some(organization.id), key.id).await?.ok_or(AppError::NotFound("key"))?;
         view(conn, access, snapshot, now).await
     })

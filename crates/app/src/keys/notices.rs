@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{Duration as Span, SecondsFormat};
+use chrono::{DateTime, Duration as Span, SecondsFormat, Utc};
 use serde_json::json;
 use statuspulse_audit::{Action, Class, EventType};
 use statuspulse_keys::{Status, notice};
@@ -15,7 +15,7 @@ use statuspulse_store::{
     webhooks::notices::{EndingSecret, note_secret, secrets_due},
 };
 
-use super::{current_of, current_status};
+use super::{current_of, current_status, one_of_many};
 use crate::{app::App, caller::Caller, error::AppError, webhooks::News};
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -47,7 +47,8 @@ pub async fn pass(app: &App) -> Result<usize, AppError> {
         let mut round = 0;
         for id in &ids {
             let mut conn = app.conn().await?;
-            round += usize::from(conn.transaction(async |conn| give(app, conn, *id).await).await?);
+            let given = conn.transaction(async |conn| give(app, conn, *id).await).await;
+            round += usize::from(one_of_many(*id, given)?);
         }
         given += round;
         // What others gave meanwhile is not ours to wait for.
@@ -57,7 +58,11 @@ pub async fn pass(app: &App) -> Result<usize, AppError> {
     }
     for secret in secrets_due(&mut *app.conn().await?, app.env.now(), BATCH).await? {
         let mut conn = app.conn().await?;
-        given += usize::from(conn.transaction(async |conn| give_of_secret(app, conn, &secret).await).await?);
+        match conn.transaction(async |conn| give_of_secret(app, conn, &secret).await).await {
+            Ok(told) => given += usize::from(told),
+            Err(error @ AppError::Unavailable { .. }) => return Err(error),
+            Err(error) => tracing::error!(secret = %secret.id, %error, "a notice could not be given"),
+        }
     }
     Ok(given)
 }
@@ -88,9 +93,17 @@ async fn give(app: &App, conn: &mut Conn, id: KeyId) -> Result<bool, AppError> {
         News::of_key(EventType::KeyExpired, &snapshot.key, current, end).tell(app, conn).await?;
     } else {
         let news = News::of_key(EventType::KeyExpiring, &snapshot.key, current, end);
-        news.with("days_left", json!(reached)).tell(app, conn).await?;
+        news.with("threshold_days", json!(reached))
+            .with("days_left", json!(days_left(end, now)))
+            .tell(app, conn)
+            .await?;
     }
     Ok(true)
+}
+
+/// Days that are left, a begun one counted: after an outage fewer than the threshold.
+fn days_left(end: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
+    ((end - now).num_milliseconds() + 86_399_999) / 86_400_000
 }
 
 async fn give_of_secret(app: &App, conn: &mut Conn, secret: &EndingSecret) -> Result<bool, AppError> {
@@ -113,7 +126,8 @@ async fn give_of_secret(app: &App, conn: &mut Conn, secret: &EndingSecret) -> Re
                 "expires_at": secret.expires_at.to_rfc3339_opts(SecondsFormat::Micros, true),
             }),
         )
-        .with("days_left", json!(days))
+        .with("threshold_days", json!(days))
+        .with("days_left", json!(days_left(secret.expires_at, now)))
         .tell(app, conn)
         .await?;
     Ok(true)

@@ -133,6 +133,12 @@ async fn write(
             .with("version", number)
             .with("previous_valid_until", json!(previous_end));
         app.recorder.record(conn, event).await?;
+        outbox::forget_sealed_of(conn, id).await?;
+        News::of_key(EventType::KeyRotated, &snapshot.key, &version, version.expires_at)
+            .with("previous_version", json!(previous.number))
+            .with("previous_valid_until", json!(previous_end))
+            .tell(app, conn)
+            .await?;
         let sequence = feed::next(conn).await?;
         let slot = successor::slot(&snapshot).cloned();
         succeed(conn, &mut snapshot, &previous, previous_end, now, sequence).await?;
@@ -157,12 +163,6 @@ async fn write(
             },
         }
         request.deliver(app, conn, id, number).await?;
-        outbox::forget_sealed_of(conn, id).await?;
-        News::of_key(EventType::KeyRotated, &snapshot.key, &version, version.expires_at)
-            .with("previous_version", json!(previous.number))
-            .with("previous_valid_until", json!(previous_end))
-            .tell(app, conn)
-            .await?;
         snapshot.versions.push(version);
         Ok((view(conn, access, snapshot, now).await?, previous_end))
     })

@@ -143,12 +143,6 @@ pub(crate) async fn set(
         event = event.with("cause", reason.as_str());
     }
     app.recorder.record(conn, event).await?;
-    let seen = key.sequence;
-    key.sequence = feed::next(conn).await?;
-    if !keys::update(conn, key, seen).await? {
-        return Err(lost_race());
-    }
-    let sequence = key.sequence;
     if *switch == Switch::Enable {
         // Who switches it on means to use it: it is not idle by what was before.
         keys::note_idle(conn, snapshot.key.id, keys::IdleNotice { since: now, warned_at: None }).await?;
@@ -161,8 +155,16 @@ pub(crate) async fn set(
             .await?;
     }
     if matches!(switch, Switch::Revoke(_)) {
-        keys::remove_slot(conn, snapshot.key.id).await?;
         outbox::forget_sealed_of(conn, snapshot.key.id).await?;
+    }
+    let seen = snapshot.key.sequence;
+    let sequence = feed::next(conn).await?;
+    snapshot.key.sequence = sequence;
+    if !keys::update(conn, &snapshot.key, seen).await? {
+        return Err(lost_race());
+    }
+    if matches!(switch, Switch::Revoke(_)) {
+        keys::remove_slot(conn, snapshot.key.id).await?;
         snapshot.versions.retain(|held| held.state != VersionState::Pending);
         for version in &mut snapshot.versions {
             let was = version.state;
@@ -185,21 +187,19 @@ pub(crate) async fn switch_off(
     snapshot: &mut KeySnapshot,
     cause: &'static str,
 ) -> Result<(), AppError> {
-    let key = &mut snapshot.key;
     let event = Caller::system(app)
-        .event(app, Class::A, Action::KeyDisable, Some(key.organization_id))?
-        .with("key_id", key.id.to_string())
+        .event(app, Class::A, Action::KeyDisable, Some(snapshot.key.organization_id))?
+        .with("key_id", snapshot.key.id.to_string())
         .with("cause", cause);
     app.recorder.record(conn, event).await?;
+    let current = current_of(snapshot)?;
+    let news = News::of_key(EventType::KeyDisabled, &snapshot.key, current, current.expires_at);
+    news.with("reason", json!(cause)).tell(app, conn).await?;
+    let key = &mut snapshot.key;
     let seen = key.sequence;
     key.disabled_at = Some(app.env.now());
     key.sequence = feed::next(conn).await?;
-    if !keys::update(conn, key, seen).await? {
-        return Err(lost_race());
-    }
-    let current = current_of(snapshot)?;
-    let news = News::of_key(EventType::KeyDisabled, &snapshot.key, current, current.expires_at);
-    Ok(news.with("reason", json!(cause)).tell(app, conn).await?)
+    if keys::update(conn, key, seen).await? { Ok(()) } else { Err(lost_race()) }
 }
 
 /// What endpoints are told of it.

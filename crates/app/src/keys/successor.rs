@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use statuspulse_audit::{Action, Actor, Class, EventType};
 use statuspulse_keys::{
-    KeyVersion, Status, VersionState,
+    Key, KeyVersion, Status, VersionState,
     directory::{Found, KeySnapshot},
     successor::{self, AHEAD, NothingToClaim},
 };
@@ -15,7 +15,7 @@ use statuspulse_store::{AsyncConnection as _, Conn, feed, keys, organizations, w
 use super::{
     KeyView,
     create::{NewSecret, TOKEN_TAKEN},
-    current_of, current_status, is_running, lost_race, sealing, view,
+    current_of, current_status, is_running, lost_race, one_of_many, sealing, view,
 };
 use crate::{
     app::App,
@@ -58,11 +58,7 @@ pub async fn pass(app: &App) -> Result<usize, AppError> {
     let ids = keys::slots_due(&mut *app.conn().await?, now, AHEAD, BATCH).await?;
     let mut done = 0;
     for id in ids {
-        let sealed = seal_for(app, id).await?;
-        let mut conn = app.conn().await?;
-        if conn.transaction(async |conn| settle(app, conn, id, sealed.as_ref()).await).await? {
-            done += 1;
-        }
+        done += usize::from(one_of_many(id, prepare(app, id).await)?);
     }
     if done > 0 {
         app.replica.catch_up().await;
@@ -73,26 +69,40 @@ pub async fn pass(app: &App) -> Result<usize, AppError> {
 /// A successor's token, sealed to the key's recipient (keys §7). Made before the transaction opens, like every secret.
 struct Sealed {
     secret: NewSecret,
-    recipient: String,
     armoured: String,
 }
 
-/// Makes and seals the token of a key that has a recipient; none where the holder picks it up by the old token.
-async fn seal_for(app: &App, id: KeyId) -> Result<Option<Sealed>, AppError> {
-    let Some(seen) = keys::find(&mut *app.conn().await?, None, id).await? else { return Ok(None) };
-    let Some(recipient) = seen.key.successor_public_key.clone() else { return Ok(None) };
-    let secret = NewSecret::make(app, seen.key.environment).await?;
-    match sealing::seal_to(&recipient, secret.token.expose()) {
-        Ok(armoured) => Ok(Some(Sealed { secret, recipient, armoured })),
+async fn prepare(app: &App, id: KeyId) -> Result<bool, AppError> {
+    let seen = keys::find(&mut *app.conn().await?, None, id).await?;
+    let Some(key) = seen.map(|seen| seen.key) else { return Ok(false) };
+    let recipient = key.successor_public_key.as_deref();
+    let sealed = match recipient {
+        Some(recipient) => seal_for(app, &key, recipient).await?,
+        None => None,
+    };
+    let mut conn = app.conn().await?;
+    conn.transaction(async |conn| settle(app, conn, id, recipient, sealed.as_ref()).await).await
+}
+
+/// Makes a token and seals it; none where that can't be done, and the holder picks it up by the old token.
+async fn seal_for(app: &App, key: &Key, recipient: &str) -> Result<Option<Sealed>, AppError> {
+    let secret = NewSecret::make(app, key.environment).await?;
+    match sealing::seal_to(recipient, secret.token.expose()) {
+        Ok(armoured) => Ok(Some(Sealed { secret, armoured })),
         Err(error) => {
-            // One bad row must not keep the others from being prepared; its holder still picks up by the old token.
-            tracing::error!(key = %id, %error, "a successor could not be sealed to its recipient");
+            tracing::error!(key = %key.id, %error, "a successor could not be sealed to its recipient");
             Ok(None)
         }
     }
 }
 
-async fn settle(app: &App, conn: &mut Conn, id: KeyId, sealed: Option<&Sealed>) -> Result<bool, AppError> {
+async fn settle(
+    app: &App,
+    conn: &mut Conn,
+    id: KeyId,
+    recipient: Option<&str>,
+    sealed: Option<&Sealed>,
+) -> Result<bool, AppError> {
     let Some(mut snapshot) = keys::lock(conn, None, id).await? else { return Ok(false) };
     let Some(organization) = organizations::by_id(conn, snapshot.key.organization_id).await? else { return Ok(false) };
     let (caps, now) = (organization.settings.caps, app.env.now());
@@ -101,8 +111,7 @@ async fn settle(app: &App, conn: &mut Conn, id: KeyId, sealed: Option<&Sealed>) 
     let until = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
     let outlived = now >= until && successor::slot(&snapshot).is_some();
     // What was sealed to a recipient of a moment ago is thrown away; the next round seals to the one of now.
-    let sealed = sealed.filter(|sealed| snapshot.key.successor_public_key.as_deref() == Some(&sealed.recipient));
-    if !(due || outlived) {
+    if !(due || outlived) || snapshot.key.successor_public_key.as_deref() != recipient {
         return Ok(false);
     }
     let event = Caller::system(app)
@@ -111,10 +120,20 @@ async fn settle(app: &App, conn: &mut Conn, id: KeyId, sealed: Option<&Sealed>) 
         .with("successor", if due { "pending" } else { "removed" })
         .with("sealed", due && sealed.is_some());
     app.recorder.record(conn, event).await?;
+    let number = current.number + 1;
+    if due {
+        let news = News::of_key(EventType::KeySuccessorReady, &snapshot.key, &current, until)
+            .with("version", json!(number))
+            .with("available_until", json!(until));
+        let news = match sealed {
+            Some(sealed) => news.with_sealed(sealed.armoured.clone(), until),
+            None => news,
+        };
+        news.tell(app, conn).await?;
+    }
     let seen = snapshot.key.sequence;
     snapshot.key.sequence = feed::next(conn).await?;
     if due {
-        let number = current.number + 1;
         let version = match sealed {
             Some(sealed) => {
                 KeyVersion { state: VersionState::Pending, ..sealed.secret.version(app, number, now, until)? }
@@ -140,14 +159,6 @@ async fn settle(app: &App, conn: &mut Conn, id: KeyId, sealed: Option<&Sealed>) 
             // Never three tokens that work: one inside an overlap ends now.
             end_overlapping(conn, &mut snapshot, now).await?;
         }
-        let news = News::of_key(EventType::KeySuccessorReady, &snapshot.key, &current, until)
-            .with("version", json!(number))
-            .with("available_until", json!(until));
-        let news = match sealed {
-            Some(sealed) => news.with_sealed(sealed.armoured.clone(), until),
-            None => news,
-        };
-        news.tell(app, conn).await?;
     }
     if !keys::update(conn, &snapshot.key, seen).await? {
         return Err(lost_race());
@@ -239,18 +250,18 @@ async fn fill(
         .with("version", slot.number)
         .with("expires_at", json!(version.expires_at));
     app.recorder.record(conn, event).await?;
+    // A sealed one had another secret, which is gone by this.
+    outbox::forget_sealed_of(conn, id).await?;
+    let old_end = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
+    claimed_news(&snapshot, &version, old_end).tell(app, conn).await?;
     let seen = snapshot.key.sequence;
     let sequence = feed::next(conn).await?;
-    let old_end = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
     succeed(conn, &mut snapshot, &current, old_end, now, sequence).await?;
     snapshot.key.current_version = slot.number;
     snapshot.key.sequence = sequence;
     if !put(conn, &slot, &version, sequence).await? || !keys::update(conn, &snapshot.key, seen).await? {
         return Err(lost_race());
     }
-    // A sealed one had another secret, which is gone by now.
-    outbox::forget_sealed_of(conn, id).await?;
-    claimed_news(&snapshot, &version, old_end).tell(app, conn).await?;
     snapshot.versions.retain(|held| held.number != slot.number);
     snapshot.versions.push(version);
     view(conn, &access, snapshot, now).await
@@ -295,9 +306,10 @@ pub(crate) async fn claim_by_use(app: &App, id: KeyId, used: i32) -> Result<(), 
             .with("cause", "first_use");
         event.actor = Actor::ApiKey { id, version: Some(used) };
         app.recorder.record(conn, event).await?;
+        let old_end = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
+        claimed_news(&snapshot, &version, old_end).tell(app, conn).await?;
         let seen = snapshot.key.sequence;
         let sequence = feed::next(conn).await?;
-        let old_end = caps.effective_end(snapshot.key.environment, current.created_at, current.expires_at);
         snapshot.versions.retain(|held| held.number != slot.number);
         succeed(conn, &mut snapshot, &current, old_end, now, sequence).await?;
         snapshot.key.current_version = slot.number;
@@ -305,7 +317,7 @@ pub(crate) async fn claim_by_use(app: &App, id: KeyId, used: i32) -> Result<(), 
         if !put(conn, &slot, &version, sequence).await? || !keys::update(conn, &snapshot.key, seen).await? {
             return Err(lost_race());
         }
-        Ok(claimed_news(&snapshot, &version, old_end).tell(app, conn).await?)
+        Ok(())
     })
     .await
 }

@@ -65,11 +65,18 @@ struct PublicKey {
 /// The current keys: id, and the key as DER.
 type Current = Vec<(String, Vec<u8>)>;
 
+/// What was read last, and when it was last tried.
+#[derive(Default)]
+struct Held {
+    keys: Option<(Instant, Current)>,
+    tried: Option<Instant>,
+}
+
 /// GitHub's public keys, read again every hour.
 pub struct GithubKeys {
     source: Source,
     courier: Option<Arc<Courier>>,
-    held: Mutex<Option<(Instant, Current)>>,
+    held: Mutex<Held>,
 }
 
 impl fmt::Debug for GithubKeys {
@@ -96,17 +103,7 @@ impl GithubKeys {
     /// Keys from a source; `courier` fetches those that have an address.
     #[must_use]
     pub fn new(source: Source, courier: Option<Arc<Courier>>) -> Self {
-        Self { source, courier, held: Mutex::new(None) }
-    }
-
-    /// Reads the keys, whatever is held.
-    ///
-    /// # Errors
-    /// A sentence for the operator.
-    pub async fn read(&self) -> Result<(), String> {
-        let fresh = self.fetch().await?;
-        *self.held.lock().await = Some((Instant::now(), fresh));
-        Ok(())
+        Self { source, courier, held: Mutex::default() }
     }
 
     async fn fetch(&self) -> Result<Current, String> {
@@ -135,25 +132,23 @@ impl GithubKeys {
 
     async fn key(&self, id: &str) -> Result<Option<Vec<u8>>, AppError> {
         let find = |keys: &Current| keys.iter().find(|(known, _)| known == id).map(|(_, key)| key.clone());
-        // Held while they are fetched: one fetch, however many ask, and no request waits longer than one takes.
+        // Held while they are fetched: one fetch, however many ask, and after it none for a while, whatever came of it.
         let mut held = self.held.lock().await;
-        if let Some((read, keys)) = held.as_ref() {
-            let found = find(keys);
-            let age = read.elapsed();
-            if age < AGAIN || age < KEEP && found.is_some() {
-                return Ok(found);
+        let known = held.keys.as_ref().and_then(|(read, keys)| Some((read.elapsed() < KEEP, find(keys)?)));
+        if let Some((true, key)) = known {
+            return Ok(Some(key));
+        }
+        if held.tried.is_none_or(|tried| tried.elapsed() >= AGAIN) {
+            held.tried = Some(Instant::now());
+            match self.fetch().await {
+                Ok(fresh) => held.keys = Some((Instant::now(), fresh)),
+                Err(error) => tracing::warn!(%error, "GitHub's public keys can't be read"),
             }
         }
-        match self.fetch().await {
-            Ok(fresh) => Ok(find(&held.insert((Instant::now(), fresh)).1)),
-            Err(error) => {
-                tracing::warn!(%error, "GitHub's public keys can't be read");
-                match held.as_ref() {
-                    // Those of before go on being good enough to revoke leaked tokens by.
-                    Some((_, keys)) => Ok(find(keys)),
-                    None => Err(AppError::Unavailable { cause: "GitHub's public keys can't be read".into() }),
-                }
-            }
+        match &held.keys {
+            // Those of before go on being good enough to revoke leaked tokens by.
+            Some((_, keys)) => Ok(find(keys)),
+            None => Err(AppError::Unavailable { cause: "GitHub's public keys can't be read".into() }),
         }
     }
 }

@@ -156,7 +156,7 @@ enum Consequence {
     /// A rotated-away token was used where the policy is to revoke the key.
     Revoke(KeyId),
     /// A sealed successor was used for the first time, which is its claim.
-    Claim(KeyId, KeyVersionId, i32),
+    Claim(KeyId, i32),
 }
 
 impl Consequence {
@@ -164,7 +164,7 @@ impl Consequence {
         match self {
             Self::Quarantine(found, _) => found.key.key.id.as_uuid(),
             Self::Revoke(id) => id.as_uuid(),
-            Self::Claim(_, version, _) => version.as_uuid(),
+            Self::Claim(id, _) => id.as_uuid(),
         }
     }
 
@@ -172,7 +172,7 @@ impl Consequence {
         match self {
             Self::Quarantine(found, reason) => quarantine(app, found, reason).await,
             Self::Revoke(id) => crate::keys::revoke_in_background(app, *id, "rotated_key_used").await,
-            Self::Claim(id, _, number) => crate::keys::successor::claim_by_use(app, *id, *number).await,
+            Self::Claim(id, number) => crate::keys::successor::claim_by_use(app, *id, *number).await,
         }
     }
 }
@@ -248,7 +248,7 @@ pub(super) fn apply_reuse_policy(app: &Arc<App>, found: &Found) {
 /// The first accepted use of a sealed successor claims it (keys §7). The call does not wait for it.
 pub(super) fn claim_if_sealed(app: &Arc<App>, found: &Found) {
     let Some(version) = found.version().filter(|version| version.state == VersionState::Pending) else { return };
-    tokio::spawn(persist(Arc::clone(app), Consequence::Claim(found.key.key.id, version.id, version.number)));
+    tokio::spawn(persist(Arc::clone(app), Consequence::Claim(found.key.key.id, version.number)));
 }
 
 /// Puts a version under the current pepper when it was found under an older one, in the background.

@@ -62,16 +62,18 @@ impl News {
         Self { sealed_until: Some(until), ..self.with("sealed", Value::String(armoured)) }
     }
 
-    /// Puts it on its way to everyone who gets it, in the caller's transaction.
+    /// Puts it on its way to everyone who gets it, in the caller's transaction; before that takes a number of the feed, since
+    /// from there on every other change waits.
     ///
     /// # Errors
     /// When it can't be written: then the change must fail too.
     pub(crate) async fn tell(self, app: &App, conn: &mut Conn) -> Result<(), StoreError> {
         let event = self.write(app, conn).await?;
+        let mut deliveries = Vec::new();
         for endpoint in subscribed(conn, event.organization_id, event.key_id, event.kind).await? {
-            outbox::insert_delivery(conn, DeliveryId::from_uuid(id(app)?), &event, endpoint).await?;
+            deliveries.push((DeliveryId::from_uuid(id(app)?), endpoint));
         }
-        Ok(())
+        if deliveries.is_empty() { Ok(()) } else { outbox::insert_deliveries(conn, &event, &deliveries).await }
     }
 
     /// The same to one endpoint, whatever it gets otherwise.
@@ -86,7 +88,7 @@ impl News {
     ) -> Result<(EventId, DeliveryId), StoreError> {
         let event = self.write(app, conn).await?;
         let delivery = DeliveryId::from_uuid(id(app)?);
-        outbox::insert_delivery(conn, delivery, &event, endpoint).await?;
+        outbox::insert_deliveries(conn, &event, &[(delivery, endpoint)]).await?;
         Ok((event.id, delivery))
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{Duration as Span, SecondsFormat};
 use serde_json::{Map, Value, json};
-use statuspulse_audit::{Action, AlertRule, Class, DisabledReason, EndpointKind};
+use statuspulse_audit::{Action, AlertRule, Class, DisabledReason, EndpointKind, redact::redact};
 use statuspulse_delivery::{Courier, Failure, Outcome, SigningSecret, Target, next_attempt, signature_headers, slack};
 use statuspulse_store::{
     AsyncConnection as _, Conn, StoreError,
@@ -32,12 +32,14 @@ use crate::{app::App, caller::Caller, error::AppError, recorder};
 const EVERY: Duration = Duration::from_millis(500);
 /// Deliveries under way on an instance.
 const AT_ONCE: usize = 32;
-/// Deliveries that are taken in one go: few, so that one slow endpoint can't take all places.
+/// Deliveries that are taken in one go.
 const BATCH: i64 = 8;
 /// How long a delivery is taken for: an attempt, its writing, and some slack.
 const HELD_FOR: Span = Span::seconds(45);
 /// An endpoint that fails for so long gets nothing any more.
 const PATIENCE: Span = Span::days(5);
+/// What is kept of an answer, in bytes.
+const KEPT: usize = 1_024;
 /// The longest body (Standard Webhooks: 20 kB).
 const LONGEST: usize = 20_000;
 
@@ -227,6 +229,10 @@ impl Worker {
         let made = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
         let jitter = u16::from_be_bytes(app.env.random::<2>()?);
         let mut attempt = sent.into_attempt();
+        if delivery.data.get("sealed").is_some() {
+            // Who echoes what he got must not make us keep it longer than we say.
+            attempt.response_excerpt = None;
+        }
         if attempt.error.is_some() && !gone {
             attempt.next_attempt_at = next_attempt(made, now, jitter, attempt.retry_after);
         }
@@ -292,6 +298,13 @@ async fn switched_off(app: &App, conn: &mut Conn, endpoint: &Endpoint, reason: D
     Ok(())
 }
 
+/// The first KiB of an answer. Who answers may repeat a secret; it is recognised before anything is cut.
+fn excerpt(answer: &str) -> String {
+    let safe = redact(answer);
+    let end = (0..=KEPT.min(safe.len())).rev().find(|end| safe.is_char_boundary(*end)).unwrap_or_default();
+    safe.get(..end).unwrap_or_default().to_owned()
+}
+
 /// What came of an attempt.
 enum Sent {
     Answered(Outcome),
@@ -325,7 +338,7 @@ impl Sent {
         match self {
             Self::Answered(outcome) => Written {
                 response_status: outcome.status,
-                response_excerpt: Some(outcome.answer).filter(|text| !text.is_empty()),
+                response_excerpt: Some(excerpt(&outcome.answer)).filter(|text| !text.is_empty()),
                 error: outcome.failure.map(Failure::as_str),
                 retry_after: outcome.retry_after,
                 next_attempt_at: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use statuspulse_delivery::{Failure, Outcome, SigningSecret, signature_headers};
+use statuspulse_delivery::{Failure, Outcome, SigningSecret, send::MOST_KEPT, signature_headers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -73,7 +73,7 @@ async fn a_redirect_is_a_failure_and_not_followed() {
 async fn an_answer_without_end_is_cut_and_its_status_counts() {
     let server = Server::start(Script::Endless).await;
     let outcome = sent(&server, PLENTY).await;
-    assert_eq!((outcome.status, outcome.failure, outcome.answer), (Some(200), None, "a".repeat(1_024)));
+    assert_eq!((outcome.status, outcome.failure, outcome.answer), (Some(200), None, "a".repeat(MOST_KEPT)));
 }
 
 /// spec: keys K45

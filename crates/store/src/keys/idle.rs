@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension as _, QueryableByName, sql_query,
-    sql_types::{BigInt, Double, Nullable, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Double, Integer, Nullable, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use statuspulse_keys::idle::WARNED_BEFORE;
 use statuspulse_policy::KeyId;
 use uuid::Uuid;
 
+use super::schedule::{ENDS, usual_days};
 use crate::{Conn, error::StoreError, rows::micros};
 
 /// What is remembered of a key's idleness.
@@ -32,22 +33,25 @@ pub async fn idle_due(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result
         #[diesel(sql_type = SqlUuid)]
         id: Uuid,
     }
-    let ids: Vec<Id> = sql_query(
+    let [production, staging, analytics] = usual_days();
+    let ids: Vec<Id> = sql_query(format!(
         "SELECT id FROM (
              SELECT k.id, n.since = idle.since AND n.warned_at IS NOT NULL AS warned, n.warned_at,
                     idle.since + make_interval(secs => 86400.0 * o.unused_key_days) AS ends
-             FROM keys k
+             FROM ({ENDS}) AS near
+             JOIN keys k ON k.id = near.id
              JOIN organizations o ON o.id = k.organization_id
-             JOIN key_versions v ON v.key_id = k.id AND v.version = k.current_version
              LEFT JOIN key_idle_notices n ON n.key_id = k.id
-             CROSS JOIN LATERAL (SELECT GREATEST(k.created_at, k.last_used_at, v.created_at, n.since) AS since) AS idle
-             WHERE o.unused_key_days IS NOT NULL AND k.revoked_at IS NULL AND k.disabled_at IS NULL AND NOT k.canary
-               AND v.expires_at > $1
+             CROSS JOIN LATERAL (SELECT GREATEST(k.created_at, k.last_used_at, near.created_at, n.since) AS since) AS idle
+             WHERE o.unused_key_days IS NOT NULL AND k.disabled_at IS NULL AND near.ends > $4
          ) AS near
-         WHERE (warned IS NOT TRUE AND ends - make_interval(secs => $2) <= $1)
-            OR (warned AND ends <= $1 AND warned_at + make_interval(secs => $2) <= $1)
-         ORDER BY ends, id LIMIT $3",
-    )
+         WHERE (warned IS NOT TRUE AND ends - make_interval(secs => $5) <= $4)
+            OR (warned AND ends <= $4 AND warned_at + make_interval(secs => $5) <= $4)
+         ORDER BY ends, id LIMIT $6"
+    ))
+    .bind::<Integer, _>(production)
+    .bind::<Integer, _>(staging)
+    .bind::<Integer, _>(analytics)
     .bind::<Timestamptz, _>(now)
     .bind::<Double, _>(WARNED_BEFORE.num_seconds() as f64)
     .bind::<BigInt, _>(limit)

@@ -20,7 +20,7 @@ struct Id {
 
 /// Keys that are not revoked, each with its current version and when that ends under today's caps. Takes the usual caps as
 /// `$1` to `$3`; what is asked of it goes on from `$4`.
-const ENDS: &str = "
+pub(super) const ENDS: &str = "
     SELECT k.id, k.auto_rotate, v.id AS version_id, v.created_at,
            LEAST(v.expires_at, v.created_at + make_interval(secs => 86400 * CASE k.environment
                WHEN 'production' THEN LEAST(o.max_lifespan_production_days, $1)
@@ -31,7 +31,7 @@ const ENDS: &str = "
     JOIN organizations o ON o.id = k.organization_id
     WHERE k.revoked_at IS NULL AND NOT k.canary";
 
-fn usual_days() -> [i32; 3] {
+pub(super) fn usual_days() -> [i32; 3] {
     let usual = LifespanCaps::default();
     [Environment::Production, Environment::Staging, Environment::Analytics].map(|env| usual.days(env).cast_signed())
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{BigInt, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use serde_json::Value;
@@ -62,6 +62,10 @@ struct ClaimedRow {
     attempts: i32,
 }
 
+/// Attempts at one endpoint that are under way at the same time, over all instances: a slow one must not take the places of
+/// all others.
+pub const PER_ENDPOINT: i64 = 4;
+
 /// Takes deliveries that are due, for this instance until `until`. Rows that another worker is about to take are skipped;
 /// those of a worker that has died are taken over when its time is up.
 ///
@@ -75,15 +79,28 @@ pub async fn claim(
     limit: i64,
 ) -> Result<Vec<Claimed>, StoreError> {
     let rows: Vec<ClaimedRow> = sql_query(
-        "WITH due AS (
-             SELECT d.id FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
-             WHERE d.status = 'pending' AND d.next_attempt_at <= $1 AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
-               AND e.status = 'active'
-             ORDER BY d.next_attempt_at, d.id LIMIT $4 FOR UPDATE OF d SKIP LOCKED
+        "WITH waiting AS (
+             SELECT DISTINCT endpoint_id FROM webhook_deliveries WHERE status = 'pending' AND next_attempt_at <= $1
+         ), due AS (
+             SELECT near.id FROM waiting w
+             JOIN webhook_endpoints e ON e.id = w.endpoint_id AND e.status = 'active'
+             CROSS JOIN LATERAL (
+                 SELECT d.id, d.next_attempt_at FROM webhook_deliveries d
+                 WHERE d.endpoint_id = w.endpoint_id AND d.status = 'pending' AND d.next_attempt_at <= $1
+                   AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
+                 ORDER BY d.next_attempt_at, d.id
+                 LIMIT (SELECT GREATEST(0, $5 - count(*)) FROM webhook_deliveries b
+                        WHERE b.endpoint_id = w.endpoint_id AND b.status = 'pending' AND b.claimed_until > $1)
+             ) AS near
+             ORDER BY near.next_attempt_at, near.id LIMIT $4
+         ), locked AS (
+             SELECT d.id FROM webhook_deliveries d JOIN due USING (id)
+             WHERE d.status = 'pending' AND (d.claimed_until IS NULL OR d.claimed_until <= $1)
+             FOR UPDATE OF d SKIP LOCKED
          ), taken AS (
              UPDATE webhook_deliveries d
              SET attempts = attempts + 1, last_attempt_at = $1, claimed_by = $2, claimed_until = $3
-             FROM due WHERE d.id = due.id RETURNING d.*
+             FROM locked WHERE d.id = locked.id RETURNING d.*
          )
          SELECT t.id, t.endpoint_id, t.organization_id, t.event_id, t.attempts, e.type, e.occurred_at, e.data, e.sequence
          FROM taken t JOIN webhook_events e ON e.id = t.event_id ORDER BY e.sequence",
@@ -92,6 +109,7 @@ pub async fn claim(
     .bind::<SqlUuid, _>(instance.as_uuid())
     .bind::<Timestamptz, _>(micros(until))
     .bind::<BigInt, _>(limit)
+    .bind::<BigInt, _>(PER_ENDPOINT)
     .load(conn)
     .await?;
     // An event of a type that this release doesn't know is left to one that does.
@@ -315,25 +333,4 @@ pub async fn retry(
     .execute(conn)
     .await?;
     Ok(queued == 1)
-}
-
-/// Whether anything has been due since before a moment: the sign of a delivery that doesn't keep up.
-///
-/// # Errors
-/// When the database can't be reached.
-pub async fn is_behind(conn: &mut Conn, before: DateTime<Utc>) -> Result<bool, StoreError> {
-    #[derive(QueryableByName)]
-    struct Answer {
-        #[diesel(sql_type = Bool)]
-        behind: bool,
-    }
-    let answer: Answer = sql_query(
-        "SELECT EXISTS (SELECT 1 FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
-             WHERE d.status = 'pending' AND d.next_attempt_at < $1 AND d.claimed_until IS NULL
-               AND e.status = 'active') AS behind",
-    )
-    .bind::<Timestamptz, _>(before)
-    .get_result(conn)
-    .await?;
-    Ok(answer.behind)
 }

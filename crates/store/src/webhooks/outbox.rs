@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use serde_json::Value;
@@ -58,25 +58,28 @@ pub async fn insert(conn: &mut Conn, event: &OutboxEvent) -> Result<i64, StoreEr
     Ok(written.sequence)
 }
 
-/// Sends an event on its way to an endpoint; due at once.
+/// Sends an event on its way to endpoints, due at once. One that is deleted at this moment gets nothing, and is no error.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn insert_delivery(
+pub async fn insert_deliveries(
     conn: &mut Conn,
-    id: DeliveryId,
     event: &OutboxEvent,
-    endpoint: WebhookId,
+    deliveries: &[(DeliveryId, WebhookId)],
 ) -> Result<(), StoreError> {
+    let (ids, endpoints): (Vec<_>, Vec<_>) =
+        deliveries.iter().map(|(id, endpoint)| (id.as_uuid(), endpoint.as_uuid())).unzip();
     sql_query(
         "INSERT INTO webhook_deliveries (id, organization_id, endpoint_id, event_id, status, next_attempt_at, created_at)
-         VALUES ($1, $2, $3, $4, 'pending', $5, $5)",
+         SELECT d.id, $1, e.id, $2, 'pending', $3, $3
+         FROM unnest($4, $5) AS d (id, endpoint_id) JOIN webhook_endpoints e ON e.id = d.endpoint_id
+         FOR KEY SHARE OF e",
     )
-    .bind::<SqlUuid, _>(id.as_uuid())
     .bind::<SqlUuid, _>(event.organization_id.as_uuid())
-    .bind::<SqlUuid, _>(endpoint.as_uuid())
     .bind::<SqlUuid, _>(event.id.as_uuid())
     .bind::<Timestamptz, _>(micros(event.occurred_at))
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<SqlUuid>, _>(endpoints)
     .execute(conn)
     .await?;
     Ok(())
