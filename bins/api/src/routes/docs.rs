@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use actix_web::http::StatusCode;
 use serde_json::Value;
 
 use super::{Answer, ROUTES, Route, Who};
@@ -151,9 +150,6 @@ fn kind(document: &Value, schema: &Value) -> String {
 
 fn answers(operation: &Value) -> Vec<AnswerLine> {
     let line = |(status, answer): (&String, &Value)| {
-        let code = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
-        let reason = code.and_then(|code| code.canonical_reason()).unwrap_or_default().to_lowercase();
-        let told = text(answer, "description");
         let contents = answer["content"].as_object().into_iter().flatten();
         let bodies = contents.map(|(media, content)| match reference(&content["schema"]) {
             Some(name) => format!("{name} ({media})"),
@@ -161,7 +157,7 @@ fn answers(operation: &Value) -> Vec<AnswerLine> {
         });
         AnswerLine {
             status: status.clone(),
-            description: if told.is_empty() { reason } else { told },
+            description: text(answer, "description"),
             body: bodies.collect::<Vec<_>>().join(", "),
         }
     };
@@ -215,8 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_description_has_the_words_of_its_status() {
+    fn a_refusal_says_what_it_means() {
         let answers = &endpoint("GET", "/v1/orgs/{org}/keys/{id}").answers;
-        assert_eq!(answers.iter().find(|answer| answer.status == "404").unwrap().description, "not found");
+        let told = &answers.iter().find(|answer| answer.status == "404").unwrap().description;
+        assert_eq!(told, "there is no such thing in this organization");
     }
 }
