@@ -201,19 +201,21 @@ async fn end_key(app: &App, conn: &mut Conn, lookups: &[LookupId]) -> Result<boo
     }
     let (id, canary) = (snapshot.key.id, snapshot.key.canary);
     let opened = raise(app, conn, organization.id, "key", id.to_string()).await?;
-    // A honeytoken does its work by being found: it stays.
-    if !canary {
-        let switch = Switch::Revoke(Some(REASON.to_owned()));
-        crate::keys::switch_in(app, &Caller::system(app), conn, &mut snapshot, &switch).await?;
-    }
     note(app, conn, organization.id, "key_id", id).await?;
-    // A honeytoken goes on living: who reports it again and again must not flood its owners.
-    if canary && !opened {
+    let news = News::of_key(EventType::KeyLeaked, &snapshot.key, &version, version.expires_at);
+    let news = news.with("revoked", json!(!canary));
+    if canary {
+        // A honeytoken does its work by being found: it stays. Who reports it again and again must not flood its owners.
+        if opened {
+            news.tell(app, conn).await?;
+        }
         return Ok(false);
     }
-    let news = News::of_key(EventType::KeyLeaked, &snapshot.key, &version, version.expires_at);
-    news.with("revoked", json!(!canary)).tell(app, conn).await?;
-    Ok(!canary)
+    news.tell(app, conn).await?;
+    // The last thing: from the number of the feed on, every other change waits.
+    let switch = Switch::Revoke(Some(REASON.to_owned()));
+    crate::keys::switch_in(app, &Caller::system(app), conn, &mut snapshot, &switch).await?;
+    Ok(true)
 }
 
 async fn note(

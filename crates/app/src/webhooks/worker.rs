@@ -228,32 +228,30 @@ impl Worker {
         let gone = sent.is_gone();
         let made = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
         let jitter = u16::from_be_bytes(app.env.random::<2>()?);
-        let mut attempt = sent.into_attempt();
+        let (mut attempt, retry_after) = sent.into_attempt();
         if delivery.data.get("sealed").is_some() {
             // Who echoes what he got must not make us keep it longer than we say.
             attempt.response_excerpt = None;
         }
         if attempt.error.is_some() && !gone {
-            attempt.next_attempt_at = next_attempt(made, now, jitter, attempt.retry_after);
+            attempt.next_attempt_at = next_attempt(made, now, jitter, retry_after);
         }
-        let failed = attempt.error.is_some();
-        let record = Attempt {
-            response_status: attempt.response_status,
-            response_excerpt: attempt.response_excerpt,
-            error: attempt.error,
-            next_attempt_at: attempt.next_attempt_at,
-        };
         let mut conn = app.conn().await?;
         conn.transaction(async |conn| {
             // The endpoint first, as whoever changes one does, so that nobody waits for each other.
             let Some(mut endpoint) = store::lock(conn, delivery.organization, delivery.endpoint).await? else {
                 return Ok(());
             };
-            if !deliveries::finish(conn, delivery, &record).await? {
+            if !deliveries::finish(conn, delivery, &attempt).await? {
                 return Ok(());
             }
-            if !failed {
+            if attempt.error.is_none() {
                 return Ok(store::note_success(conn, endpoint.id).await?);
+            }
+            if endpoint.disabled.is_some() {
+                // Somebody was faster: it is over, and there is nothing to tell.
+                deliveries::give_up(conn, endpoint.id).await?;
+                return Ok(());
             }
             let since = *endpoint.failing_since.get_or_insert(now);
             let reason = if gone {
@@ -261,9 +259,7 @@ impl Worker {
             } else {
                 (now - since >= PATIENCE).then_some(DisabledReason::Failing)
             };
-            if endpoint.disabled.is_none() {
-                endpoint.disabled = reason;
-            }
+            endpoint.disabled = reason;
             store::update(conn, &endpoint).await?;
             match reason {
                 Some(reason) => switched_off(app, conn, &endpoint, reason).await,
@@ -312,15 +308,6 @@ enum Sent {
     Refused(&'static str, String),
 }
 
-/// The same, as it is written.
-struct Written {
-    response_status: Option<u16>,
-    response_excerpt: Option<String>,
-    error: Option<&'static str>,
-    retry_after: Option<Duration>,
-    next_attempt_at: Option<chrono::DateTime<chrono::Utc>>,
-}
-
 impl Sent {
     fn refused(word: &'static str, detail: String) -> Self {
         Self::Refused(word, detail)
@@ -334,22 +321,22 @@ impl Sent {
         matches!(self, Self::Answered(outcome) if outcome.failure == Some(Failure::Gone))
     }
 
-    fn into_attempt(self) -> Written {
+    /// The same as it is written, and the wait that the endpoint asked for.
+    fn into_attempt(self) -> (Attempt, Option<Duration>) {
+        let kept = |text: String| Some(text).filter(|text| !text.is_empty());
         match self {
-            Self::Answered(outcome) => Written {
-                response_status: outcome.status,
-                response_excerpt: Some(excerpt(&outcome.answer)).filter(|text| !text.is_empty()),
-                error: outcome.failure.map(Failure::as_str),
-                retry_after: outcome.retry_after,
-                next_attempt_at: None,
-            },
-            Self::Refused(word, detail) => Written {
-                response_status: None,
-                response_excerpt: Some(detail).filter(|text| !text.is_empty()),
-                error: Some(word),
-                retry_after: None,
-                next_attempt_at: None,
-            },
+            Self::Answered(outcome) => {
+                let attempt = Attempt {
+                    response_status: outcome.status,
+                    response_excerpt: kept(excerpt(&outcome.answer)),
+                    error: outcome.failure.map(Failure::as_str),
+                    next_attempt_at: None,
+                };
+                (attempt, outcome.retry_after)
+            }
+            Self::Refused(word, detail) => {
+                (Attempt { response_excerpt: kept(detail), error: Some(word), ..Attempt::default() }, None)
+            }
         }
     }
 }
