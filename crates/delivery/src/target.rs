@@ -179,6 +179,10 @@ impl Target {
         if url.as_str().len() > LONGEST {
             return Err(UrlError::TooLong);
         }
+        // A host is percent-decoded, so `%22` in one turns into a quote.
+        if !url.as_str().bytes().all(plain) {
+            return Err(UrlError::Characters);
+        }
         let inside_because = if url.scheme() != "https" {
             Some(UrlError::Scheme)
         } else if port != 443 && port < 1_024 {

@@ -127,8 +127,10 @@ async fn characters_that_readers_disagree_about_are_refused() {
         "https://höoks.example",
         "https://hooks.example/\0",
         "https://hooks.example/<x>",
+        "https://hooks%22.example/",
+        "https://hooks.example%7B%7D/",
     ];
-    assert_eq!(refused(&texts).await, [UrlError::Characters; 8]);
+    assert_eq!(refused(&texts).await, [UrlError::Characters; 10]);
 }
 
 #[tokio::test]
