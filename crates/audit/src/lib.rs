@@ -3,13 +3,18 @@
 //! Nothing here does I/O, reads a clock or makes randomness. The rules are those of `docs/spec/audit.md`.
 
 pub mod alert;
+pub mod bytes;
+pub mod chain;
 pub mod event;
 pub mod fingerprint;
+pub mod record;
 pub mod redact;
 pub mod user_agent;
 pub mod webhook;
 
 pub use alert::{AlertRule, Severity};
+pub use bytes::{Bytes, Digest};
 pub use event::{Action, Actor, Class, Event, Outcome};
 pub use fingerprint::{Fingerprint, FingerprintKey, RequestTraits};
+pub use record::{Entry, Record};
 pub use webhook::{DeliveryStatus, DisabledReason, EndpointKind, EventType};
