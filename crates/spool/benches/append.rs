@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::hint::black_box;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,23 @@ fn append(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The part of it that is the system's.
+fn write_alone(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
+    let file = tempfile::tempfile()?;
+    let record = [b'x'; 508];
+    let mut at = 0;
+    criterion.bench_function("write_alone/508_bytes", |bencher| {
+        bencher.iter(|| {
+            at = if at > 64 << 20 { 0 } else { at + 508 };
+            if at == 0 {
+                let _ = file.set_len(0);
+            }
+            file.write_at(black_box(&record), at).is_ok()
+        });
+    });
+    Ok(())
+}
+
 fn synced(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let mut group = criterion.benchmark_group("append_and_synced");
     for waiters in [1_usize, 64] {
@@ -97,7 +115,7 @@ fn synced(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
 }
 
 fn run(criterion: &mut Criterion) {
-    for part in [append, synced] {
+    for part in [append, write_alone, synced] {
         if let Err(error) = part(criterion) {
             eprintln!("{error}");
             std::process::exit(1);

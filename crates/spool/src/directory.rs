@@ -129,11 +129,14 @@ impl Directory {
         SpoolError::io(doing, &self.path.join(name))
     }
 
-    /// Cuts a file of an earlier process off at this length.
+    /// Cuts a file of an earlier process off at this length, unless it has been deleted.
     pub(crate) fn cut(&self, name: &str, len: u64) -> Result<(), SpoolError> {
         let path = self.path.join(name);
         let cut = |file: File| file.set_len(len).and_then(|()| file.sync_data());
-        OpenOptions::new().write(true).open(&path).and_then(cut).map_err(SpoolError::io("cut", &path))
+        match OpenOptions::new().write(true).open(&path).and_then(cut) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SpoolError::io("cut", &path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Deletes a file. That it is not there any more is no error; that it may come back after a power cut is a matter

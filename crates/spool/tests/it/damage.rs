@@ -2,7 +2,8 @@
 
 use crate::support::{Place, payloads, read_all};
 use proptest::prelude::*;
-use statuspulse_spool::format::HEADER;
+use statuspulse_spool::format::{HEADER, SegmentName};
+use statuspulse_spool::{Spool, SpoolError};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
@@ -169,4 +170,32 @@ fn a_renamed_file_is_not_read_twice() {
     let (read, recovered) = place.reopen_and_read();
     assert_eq!(read, [b"once".to_vec()]);
     assert!(recovered.torn_bytes() > 0);
+}
+
+#[test]
+fn a_torn_file_without_records_can_be_released_before_it_is_cut() {
+    let mut place = Place::new();
+    left_behind(&mut place, &[vec![1; 100]]);
+    cut(&place, HEADER + 50);
+    let spool = place.open();
+    let mut tail = place.tail(&spool);
+    assert_eq!(tail.recovered().torn_bytes(), 50);
+    assert_eq!(spool.release([]).unwrap().len(), 1);
+    assert!(tail.drain(1, 1).unwrap().is_empty());
+    assert_eq!(spool.figures().bytes, 0);
+}
+
+#[test]
+fn a_file_of_a_later_version_is_refused_and_stays() {
+    let mut place = Place::new();
+    left_behind(&mut place, &[vec![1; 100]]);
+    let path = place.files()[0].clone();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[7] = 2;
+    let name = SegmentName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap();
+    let named = [&name.owner.as_bytes()[..], &[0; 12], &bytes[..16]].concat();
+    bytes[16..20].copy_from_slice(&crc32c::crc32c(&named).to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(Spool::open(place.options()), Err(SpoolError::NewerFormat { version: 2, .. })));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }

@@ -82,6 +82,7 @@ fn what_a_killed_process_has_reported_is_read_once() {
     stored.extend(numbers(&rest));
     let once: BTreeSet<_> = stored.iter().copied().collect();
     assert_eq!(once.len(), stored.len(), "a record was read twice");
+    assert!(reported.len() > 1_000, "{}", reported.len());
     let missing: Vec<_> = reported.difference(&once).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
