@@ -156,24 +156,26 @@ impl Segment {
         self.file()?.set_len(len)
     }
 
-    /// Brings what has been appended so far onto the disk. `before` is told whether the directory is yet to be synced
-    /// for the file's name.
+    /// Brings what has been appended so far onto the disk, and tells how far that is. `before` is told whether the
+    /// directory is yet to be synced for the file's name.
+    pub(crate) fn sync(&self, before: impl FnOnce(bool) -> io::Result<()>) -> io::Result<u64> {
+        let end = self.written();
+        before(!self.is_linked.load(SeqCst))?;
+        self.is_linked.store(true, SeqCst);
+        self.file()?.sync_data()?;
+        Ok(end)
+    }
+
+    /// Tells all who wait how a sync went.
     ///
     /// A file whose sync has failed once is never synced again: the kernel may have dropped the pages and called them
     /// clean, and the next call would succeed without them.
-    pub(crate) fn sync(&self, before: impl FnOnce(bool) -> io::Result<()>) -> io::Result<()> {
-        let end = self.written();
-        let done = self.file().and_then(|file| {
-            before(!self.is_linked.load(SeqCst))?;
-            self.is_linked.store(true, SeqCst);
-            file.sync_data()
-        });
-        match &done {
-            Ok(()) => _ = self.synced.fetch_max(end, SeqCst),
+    pub(crate) fn conclude(&self, done: &io::Result<u64>) {
+        match done {
+            Ok(end) => _ = self.synced.fetch_max(*end, SeqCst),
             Err(error) => _ = self.broken.set(error.to_string()),
         }
         self.changed.notify_waiters();
-        done
     }
 
     fn file(&self) -> io::Result<&File> {

@@ -152,7 +152,9 @@ impl Shared {
             }
             if is_new { self.directory.sync_names() } else { Ok(()) }
         });
+        // Before anybody is told, who may look at the figures then.
         self.counters.count_sync(begun.elapsed(), done.is_ok());
+        segment.conclude(&done);
         if let Err(error) = done {
             // The lane goes on in a new file as soon as it sees that this one is broken.
             tracing::error!(file = %segment.file_name, %error, "a spool file could not be synced");
