@@ -6,6 +6,7 @@ pub mod alert;
 pub mod bytes;
 pub mod chain;
 pub mod event;
+pub mod export;
 pub mod fingerprint;
 pub mod record;
 pub mod redact;
