@@ -5,17 +5,22 @@
 pub mod alert;
 pub mod bytes;
 pub mod chain;
+pub mod checkpoint;
 pub mod event;
 pub mod export;
 pub mod fingerprint;
+pub mod merkle;
 pub mod record;
 pub mod redact;
+pub mod signing;
 pub mod user_agent;
 pub mod webhook;
 
 pub use alert::{AlertRule, Severity};
 pub use bytes::{Bytes, Digest};
+pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use event::{Action, Actor, Class, Event, Outcome};
 pub use fingerprint::{Fingerprint, FingerprintKey, RequestTraits};
 pub use record::{Entry, Record};
+pub use signing::{PublicKey, SigningKey};
 pub use webhook::{DeliveryStatus, DisabledReason, EndpointKind, EventType};
