@@ -1,7 +1,7 @@
 //! The configuration: the part of the server's that the command line needs, under the same names.
 
 use clap::Args;
-use statuspulse_app::boot::{self, ConfigError, Raw, Settings};
+use statuspulse_app::boot::{self, ConfigError, Raw, RawAudit, Settings};
 
 use crate::telemetry::{self, LogFormat};
 
@@ -70,6 +70,7 @@ impl ConfigArgs {
             catalog: given(self.catalog),
             max_staleness: given(self.max_staleness),
             bcrypt_cost: given(self.bcrypt_cost),
+            audit: RawAudit::default(),
         }
         .read()?;
         Ok(Config { settings, public_url })

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroUsize};
 
 use clap::{Args, Parser, Subcommand};
 use statuspulse_app::{
-    boot::{self, ConfigError, Raw, Settings},
+    boot::{self, ConfigError, Raw, RawAudit, Settings},
     leaks::github::Source,
 };
 use statuspulse_delivery::AllowedNetworks;
@@ -76,6 +76,24 @@ pub struct ServeArgs {
     /// Cost of new bcrypt hashes, 10 to 12 [default: 10].
     #[arg(long, global = true, env = "STATUSPULSE_BCRYPT_COST")]
     pub bcrypt_cost: Option<String>,
+    /// MMDB file for countries and places (MaxMind, DB-IP, ip-location-db layouts) [default: none].
+    #[arg(long, global = true, env = "STATUSPULSE_GEO_DATABASE")]
+    pub geo_database: Option<String>,
+    /// What happens to an allowed call whose audit event can't be kept: `strict` (503) or `best_effort` [default: strict].
+    #[arg(long, global = true, env = "STATUSPULSE_AUDIT_MODE")]
+    pub audit_mode: Option<String>,
+    /// Room of the audit spool on disk [default: 2GiB].
+    #[arg(long, global = true, env = "STATUSPULSE_AUDIT_SPOOL_LIMIT")]
+    pub audit_spool_limit: Option<String>,
+    /// How long allowed calls stay in the audit table [default: 30d].
+    #[arg(long, global = true, env = "STATUSPULSE_AUDIT_KEEP_CALLS")]
+    pub audit_keep_calls: Option<String>,
+    /// How long everything else stays there [default: 400d].
+    #[arg(long, global = true, env = "STATUSPULSE_AUDIT_KEEP_CHANGES")]
+    pub audit_keep_changes: Option<String>,
+    /// Folder for the compressed files of days that leave the audit table [default: no archive].
+    #[arg(long, global = true, env = "STATUSPULSE_AUDIT_ARCHIVE_DIR")]
+    pub audit_archive_dir: Option<String>,
     /// HTTP workers [default: cores].
     #[arg(long, global = true, env = "STATUSPULSE_WORKERS")]
     pub workers: Option<String>,
@@ -148,6 +166,15 @@ impl ServeArgs {
             catalog: given(self.catalog),
             max_staleness: given(self.max_staleness),
             bcrypt_cost: given(self.bcrypt_cost),
+            audit: RawAudit {
+                mode: given(self.audit_mode),
+                spool_limit: given(self.audit_spool_limit),
+                keep_calls: given(self.audit_keep_calls),
+                keep_changes: given(self.audit_keep_changes),
+                archive_dir: given(self.audit_archive_dir),
+                geo_database: given(self.geo_database),
+                workers: workers.map(NonZeroUsize::get),
+            },
         }
         .read()?;
         Ok(Config {

@@ -194,8 +194,9 @@ fn courier(networks: &AllowedNetworks) -> Option<Arc<Courier>> {
 }
 
 impl Running {
-    /// Reads the catalog again.
+    /// Reads the catalog and the geo database again.
     pub fn reload(&self) {
+        self.state.app.geo.reload();
         reload::reload(&self.state, self.catalog_file.as_ref());
     }
 

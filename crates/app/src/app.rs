@@ -5,19 +5,20 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use statuspulse_keys::{BcryptCost, MasterKeys};
 use statuspulse_policy::{Catalog, InstanceId};
-use statuspulse_store::{Pool, PooledConn};
+use statuspulse_store::{Conn, Pool, PooledConn, StoreError, pool};
 
 use crate::{
     env::Env,
     error::AppError,
     gate::HashGate,
+    geo::Geo,
     leaks::Reports,
     maintenance,
     oauth::{
         FailureLimiter, SignInLimiter,
         cleanup::{self, Tally},
     },
-    recorder::{self, Recorder},
+    recorder::{self, AuditOptions, Recorder},
     replica::Replica,
     secrets::Secrets,
     signing::{self, Signing},
@@ -44,6 +45,8 @@ pub struct Options {
     pub instance: InstanceId,
     /// Cores of the machine, for the hashing gate.
     pub cores: usize,
+    /// How the audit trail is kept.
+    pub audit: AuditOptions,
 }
 
 /// An instance: shared by all requests, all background tasks and the command line.
@@ -63,6 +66,10 @@ pub struct App {
     pub replica: Replica,
     /// The audit trail's writer.
     pub recorder: Recorder,
+    /// How the audit trail is kept.
+    pub audit: AuditOptions,
+    /// Where addresses are.
+    pub geo: Geo,
     /// Cost of new bcrypt hashes.
     pub bcrypt_cost: BcryptCost,
     /// Id of this instance.
@@ -97,7 +104,9 @@ impl App {
             catalog: ArcSwap::from_pointee(options.catalog),
             secrets,
             gate: HashGate::new(options.cores),
-            recorder: Recorder::new(stream),
+            recorder: Recorder::new(stream, options.audit.mode),
+            geo: Geo::open(options.audit.geo_database.clone()),
+            audit: options.audit,
             bcrypt_cost: options.bcrypt_cost,
             instance: options.instance,
             signing: Signing::default(),
@@ -119,10 +128,15 @@ impl App {
     /// When the database can't be reached: an instance starts with everything or not at all.
     pub async fn start(self) -> Result<Arc<Self>, AppError> {
         let app = Arc::new(self);
+        if !app.geo.is_named() {
+            tracing::info!("no STATUSPULSE_GEO_DATABASE is set: events have no country");
+        }
+        app.recorder.open_spool(&app.audit, app.env.id()?)?;
         app.replica.load(&app).await?;
         tokio::spawn(crate::replica::follow(Arc::clone(&app)));
         tokio::spawn(recorder::write_events(Arc::clone(&app)));
         tokio::spawn(maintenance::run(Arc::clone(&app)));
+        tokio::spawn(crate::audit::checkpoint::run(Arc::clone(&app)));
         tokio::spawn(cleanup::run(Arc::clone(&app)));
         tokio::spawn(cleanup::wipe(Arc::clone(&app)));
         tokio::spawn(crate::keys::successor::run(Arc::clone(&app)));
@@ -142,6 +156,21 @@ impl App {
         Ok(self.pool.get().await?)
     }
 
+    /// A connection with the owner's rights, for partitions, retention and erasure; nothing that a request asks for.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn owner(&self) -> Result<Conn, StoreError> {
+        let database = pool::parse_url(self.replica.database_url());
+        pool::owner(&database.map_err(|error| StoreError::Unavailable(error.to_string()))?).await
+    }
+
+    /// Whether this is a server, whose tasks run, and not the command line.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.recorder.spool().is_some()
+    }
+
     /// Puts the checks of stored hashes off for as long as the answer is held: calls are then judged by the keyed digest,
     /// as under a flood of first uses. None when a check is under way.
     #[must_use]
@@ -152,7 +181,10 @@ impl App {
     /// Leaves in order: writes what waits, takes the heartbeat away.
     pub async fn stop(&self) {
         if !self.recorder.flush(Duration::from_secs(8)).await {
-            tracing::error!("audit events could not be written before the end");
+            tracing::error!("audit events wait in the spool for the next start");
+        }
+        if let Err(error) = self.recorder.close_spool() {
+            tracing::error!(%error, "the spool could not be synced at the end");
         }
         cleanup::leave(self).await;
         self.replica.leave(self).await;

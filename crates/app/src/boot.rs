@@ -23,9 +23,13 @@ use crate::{
     app::{App, Options},
     env::Env,
     error::AppError,
+    recorder::AuditOptions,
 };
 
+mod audit;
 mod keeper;
+
+pub use audit::RawAudit;
 
 /// Connections of a server, and of the command line.
 const SERVER_CONNECTIONS: usize = 16;
@@ -65,7 +69,7 @@ impl ConfigError {
 }
 
 /// The environment variables of both programs.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 22] = [
     "STATUSPULSE_LISTEN",
     "STATUSPULSE_PUBLIC_URL",
     DATABASE_URL,
@@ -79,6 +83,12 @@ const VARIABLES: [&str; 16] = [
     "STATUSPULSE_GITHUB_KEYS",
     "STATUSPULSE_MAX_STALENESS",
     "STATUSPULSE_BCRYPT_COST",
+    "STATUSPULSE_GEO_DATABASE",
+    "STATUSPULSE_AUDIT_MODE",
+    "STATUSPULSE_AUDIT_SPOOL_LIMIT",
+    "STATUSPULSE_AUDIT_KEEP_CALLS",
+    "STATUSPULSE_AUDIT_KEEP_CHANGES",
+    "STATUSPULSE_AUDIT_ARCHIVE_DIR",
     "STATUSPULSE_WORKERS",
     "STATUSPULSE_LOG",
     "STATUSPULSE_LOG_FORMAT",
@@ -155,6 +165,8 @@ pub struct Raw {
     pub max_staleness: Option<String>,
     /// `STATUSPULSE_BCRYPT_COST`.
     pub bcrypt_cost: Option<String>,
+    /// How the audit trail is kept.
+    pub audit: RawAudit,
 }
 
 impl fmt::Debug for Raw {
@@ -174,6 +186,7 @@ pub struct Settings {
     pub catalog: Catalog,
     max_staleness: Duration,
     bcrypt_cost: BcryptCost,
+    audit: AuditOptions,
 }
 
 impl fmt::Debug for Settings {
@@ -239,7 +252,9 @@ impl Raw {
         if data_dir.is_empty() {
             return Err(ConfigError::new("STATUSPULSE_DATA_DIR", "", "a folder"));
         }
+        let audit = self.audit.read(Path::new(&data_dir).join("audit"))?;
         Ok(Settings {
+            audit,
             database_url: self.database_url.map(Zeroizing::new),
             data_dir: data_dir.into(),
             master_keys,
@@ -451,6 +466,8 @@ async fn connect(
             max_staleness: settings.max_staleness,
             instance: instance_id(data_dir, &env)?,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            // Absolute, as the data directory is by now.
+            audit: AuditOptions { dir: data_dir.join("audit"), ..settings.audit },
         };
         Ok(App::open(options, env).await?)
     };

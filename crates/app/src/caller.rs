@@ -112,9 +112,15 @@ impl Caller {
         action: Action,
         organization: Option<OrganizationId>,
     ) -> Result<Event, AppError> {
+        let now = app.env.now();
+        let mut detail = serde_json::Map::new();
+        if self.origin.request_id.is_some() {
+            let latency = now.signed_duration_since(self.arrived_at).num_microseconds().unwrap_or_default();
+            detail.insert("latency_us".into(), latency.max(0).into());
+        }
         Ok(Event {
             id: EventId::from_uuid(app.env.id()?),
-            occurred_at: app.env.now(),
+            occurred_at: now,
             class,
             action,
             outcome: Outcome::Allowed,
@@ -123,7 +129,7 @@ impl Caller {
             actor: self.actor(),
             origin: self.origin.clone(),
             status: None,
-            detail: serde_json::Map::new(),
+            detail,
         })
     }
 }

@@ -37,6 +37,7 @@ mod inventory;
 pub mod notices;
 mod rotate;
 mod sealing;
+mod sources;
 mod state;
 pub mod successor;
 
@@ -46,6 +47,7 @@ pub use create::{CreateKey, create};
 pub use explain::{ExplainCall, explain};
 pub use inventory::{Attention, inventory};
 pub use rotate::{RotateKey, Rotated, rotate};
+pub use sources::{Preview, Source, Suggestions, preview, suggest};
 pub use state::{Receipt, Switch, revoke_in_background, switch};
 pub(crate) use state::{set as switch_in, switch_off};
 

@@ -2,12 +2,14 @@
 //! same functions, so neither can do what the other can't explain.
 
 pub mod app;
+pub mod audit;
 pub mod boot;
 pub mod caller;
 pub mod cursor;
 pub mod env;
 pub mod error;
 pub mod gate;
+pub mod geo;
 pub mod keys;
 pub mod leaks;
 pub mod maintenance;

@@ -32,8 +32,13 @@ pub(crate) async fn run(app: Arc<App>) {
 pub async fn pass(app: &App) -> Result<(), StoreError> {
     app.leaks.forget_idle();
     let now = app.env.now();
+    migrations::make_partitions(&mut app.owner().await?, now).await?;
+    match crate::audit::retention::pass(app).await {
+        Ok(done) if done == Default::default() => {}
+        Ok(done) => tracing::info!(?done, "days of the audit trail were sealed, or have left the table"),
+        Err(error) => tracing::warn!(%error, "days of the audit trail stay as they are; the next round tries again"),
+    }
     let mut conn = app.pool.get().await?;
-    migrations::make_partitions(&mut conn, now).await?;
     let sessions = sessions::remove_ended(&mut conn, now).await?;
     let failures = users::remove_old_login_failures(&mut conn, now - FORGET_FAILURES).await?;
     let requests = idempotency::remove_old(&mut conn, now - IDEMPOTENCY).await?;

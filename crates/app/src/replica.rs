@@ -67,6 +67,10 @@ pub struct Replica {
 }
 
 impl Replica {
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     pub(crate) fn new(max_staleness: Duration, database_url: String, now: Duration) -> Self {
         let (wake, woken) = mpsc::channel(1_024);
         Self {

@@ -17,7 +17,7 @@ use statuspulse_policy::{
 use statuspulse_store::alerts::Happening;
 use uuid::Uuid;
 
-use crate::{app::App, replica::Asker};
+use crate::{app::App, error::AppError, recorder::Flood, replica::Asker};
 
 pub mod access;
 mod checks;
@@ -185,8 +185,11 @@ pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
     let (outcome, found) = decide(app, &call, now).await;
     let denial = outcome.err();
     let code = denial.map_or(Code::Allowed, |denial| denial.code);
-    if denial.is_some() || !call.quiet {
-        note(app, &call, denial, found.as_ref(), now);
+    if (denial.is_some() || !call.quiet)
+        && let Err(error) = note(app, &call, denial, found.as_ref(), now).await
+    {
+        tracing::error!(%error, "a call is answered by 503: its event can't be kept");
+        return Verdict { code: Code::Unavailable, required_scope: None, credential: None };
     }
     Verdict {
         code,
@@ -296,9 +299,15 @@ async fn judge_found<'a>(
     statuspulse_policy::authorize(&grant, &request, call.catalog)
 }
 
-/// The event of the call, and what it opens.
-fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Option<&Credential>, now: DateTime<Utc>) {
-    let Ok(id) = app.env.id() else { return };
+/// The event of the call, kept before the answer, and what it opens.
+async fn note(
+    app: &Arc<App>,
+    call: &Call<'_>,
+    denial: Option<Denial<'_>>,
+    found: Option<&Credential>,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    let id = app.env.id()?;
     let code = denial.map_or(Code::Allowed, |denial| denial.code);
     let mut detail = Map::new();
     if let Some(gateway) = call.via {
@@ -307,7 +316,13 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
     if let Some(found) = found {
         found.describe(&mut detail);
     }
-    if let Some(name) = denial.and_then(|denial| denial.required_scope) {
+    // Of an accepted call too: which scopes a key can do without is read out of the trail.
+    let needed = match (denial, call.requirement) {
+        (Some(denial), _) => denial.required_scope,
+        (None, Requirement::Scope { name, .. }) => Some(name),
+        (None, _) => None,
+    };
+    if let Some(name) = needed {
         detail.insert("required_scope".into(), json!(name));
     }
     let list = denial.and_then(|denial| denial.reason.list());
@@ -325,6 +340,8 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
     if found.is_some_and(Credential::is_canary) {
         detail.insert("canary".into(), json!(true));
     }
+    let latency = app.env.now().signed_duration_since(now).num_microseconds().unwrap_or_default();
+    detail.insert("latency_us".into(), json!(latency.max(0)));
     let (action, status) = if denial.is_some() { (call.refused)(code) } else { refused_call(code) };
     let event = Event {
         id: EventId::from_uuid(id),
@@ -350,7 +367,12 @@ fn note(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: Opti
         Some(Credential::AccessToken(found)) => raise_access_alerts(app, call, denial, found, &event),
         None => {}
     }
-    app.recorder.queue(event);
+    match (found, event.reason) {
+        (None, Some(reason)) if matches!(code, Code::Unknown | Code::Malformed) => {
+            app.recorder.keep_of_stranger(app, &event, Flood::new(event.origin.ip, reason)).await
+        }
+        _ => app.recorder.keep(app, &event).await,
+    }
 }
 
 /// A token that reaches beyond its scopes is looked at; a dead one is not: apps learn of a revocation by its refusal.
@@ -430,9 +452,13 @@ fn happening(
 
 /// Puts into the trail that a key stood in a URL, and tells its owner when it is a live one. Looks in memory only: a
 /// stranger's text must not cost a query.
-pub fn note_in_url(app: &Arc<App>, text: &str, origin: Origin) {
+///
+/// # Errors
+/// 503 when the event can't be kept.
+pub async fn note_in_url(app: &Arc<App>, text: &str, origin: Origin) -> Result<(), AppError> {
     let now = app.env.now();
-    let (Ok(token), Ok(id)) = (Token::parse(text), app.env.id()) else { return };
+    let Ok(token) = Token::parse(text) else { return Ok(()) };
+    let id = app.env.id()?;
     let found = app.secrets.lookups(&token, |_, lookup| app.replica.directory.find(&lookup));
     let live = found
         .as_ref()
@@ -456,7 +482,7 @@ pub fn note_in_url(app: &Arc<App>, text: &str, origin: Origin) {
             facts: Map::from_iter([("request_id".to_owned(), json!(origin.request_id.map(|id| id.to_string())))]),
         });
     }
-    app.recorder.queue(Event {
+    let event = Event {
         id: EventId::from_uuid(id),
         occurred_at: now,
         class: Class::B,
@@ -468,7 +494,12 @@ pub fn note_in_url(app: &Arc<App>, text: &str, origin: Origin) {
         origin,
         status: None,
         detail,
-    });
+    };
+    match (found, event.origin.ip) {
+        // A flood of made-up keys in URLs is one of unknown tokens.
+        (None, ip) => app.recorder.keep_of_stranger(app, &event, Flood::new(ip, "credential_in_url")).await,
+        (Some(_), _) => app.recorder.keep(app, &event).await,
+    }
 }
 
 /// The network of an address that an alert's evidence names: a /24 or a /48.

@@ -125,8 +125,26 @@ actions! {
     WebhookDisable = "webhook.disable",
     /// An alert was opened.
     AlertOpen = "alert.open",
+    /// Somebody took an alert.
+    AlertAcknowledge = "alert.acknowledge",
+    /// An alert was closed.
+    AlertResolve = "alert.resolve",
+    /// The trail was read.
+    AuditRead = "audit.read",
+    /// The trail was exported.
+    AuditExport = "audit.export",
     /// Events that could not be written: how many, and why.
     AuditGap = "audit.gap",
+    /// Calls of one second that named nobody, as one event.
+    AuditFold = "audit.fold",
+    /// A start has found what the process before had left.
+    AuditRecovered = "audit.recovered",
+    /// An operator had the trail signed.
+    AuditCheckpoint = "audit.checkpoint",
+    /// Addresses were erased, of which events.
+    AuditErase = "audit.erase",
+    /// Days have left the table.
+    AuditRetention = "audit.retention",
 }
 
 /// How it ended.

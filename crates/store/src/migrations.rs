@@ -30,8 +30,60 @@ pub async fn migrate(database: &Config, now: DateTime<Utc>) -> Result<Vec<String
         .map_err(|error| StoreError::Migration(error.to_string()))?;
     let mut conn = harness.into_inner();
     make_partitions(&mut conn, now).await?;
+    if !make_role(&mut conn).await? {
+        tracing::warn!(
+            "the database's user may not create the role `statuspulse_app`: the service keeps the right to change the \
+             audit trail; create the role and grant it to this user, then run `migrate` again"
+        );
+    }
     sql_query(format!("SELECT pg_advisory_unlock({LOCK})")).execute(&mut conn).await?;
     Ok(applied)
+}
+
+/// Makes the role that the service takes on, and gives it its rights: all on the service's tables, but of the audit trail only
+/// to add and to read. Answers whether the role is there and can be taken on.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn make_role(conn: &mut Conn) -> Result<bool, StoreError> {
+    // A role belongs to all databases of a cluster: another one's migration may make it at the same moment.
+    conn.batch_execute(
+        "DO $$ BEGIN
+             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'statuspulse_app') THEN
+                 CREATE ROLE statuspulse_app NOLOGIN;
+             END IF;
+         EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN NULL;
+         END $$;
+         DO $$ BEGIN
+             IF NOT pg_has_role('statuspulse_app', 'MEMBER') THEN
+                 EXECUTE format('GRANT statuspulse_app TO %I', current_user);
+             END IF;
+         EXCEPTION WHEN insufficient_privilege OR undefined_object OR unique_violation OR internal_error THEN NULL;
+         END $$;",
+    )
+    .await?;
+    let present: Exists = sql_query(
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'statuspulse_app' AND pg_has_role(oid, 'MEMBER')) AS present",
+    )
+    .get_result(conn)
+    .await?;
+    if present.present {
+        conn.batch_execute(
+            "DO $$ DECLARE day regclass; BEGIN
+                 EXECUTE format('GRANT USAGE ON SCHEMA %1$I TO statuspulse_app;
+                     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %1$I TO statuspulse_app;
+                     GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %1$I TO statuspulse_app', current_schema());
+                 REVOKE ALL ON audit_events, audit_checkpoints, audit_quarantine, audit_partitions FROM statuspulse_app;
+                 GRANT SELECT, INSERT ON audit_events, audit_checkpoints, audit_quarantine TO statuspulse_app;
+                 GRANT SELECT ON audit_partitions TO statuspulse_app;
+                 FOR day IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'audit_events'::regclass LOOP
+                     EXECUTE format('REVOKE ALL ON %s FROM statuspulse_app', day);
+                 END LOOP;
+             END $$;",
+        )
+        .await?;
+    }
+    Ok(present.present)
 }
 
 /// Undoes every step. For the test that proves that each `down.sql` fits its `up.sql`.
@@ -99,6 +151,6 @@ pub async fn make_partitions(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), 
     Ok(())
 }
 
-fn partition_name(day: NaiveDate) -> String {
+pub(crate) fn partition_name(day: NaiveDate) -> String {
     format!("audit_events_{}", day.format("%Y%m%d"))
 }

@@ -32,6 +32,11 @@ const LOCK_TIMEOUT_MS: u32 = 5_000;
 /// The same for the feed, which after a mass change may have much to read.
 const LONG_TIMEOUT_MS: u32 = 50_000;
 
+/// Gives up the owner's rights for those of the service, which has no way to change what the audit trail holds. Does nothing
+/// where the role can't be made (`migrations::make_role`).
+pub(crate) const ENTER_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles
+    WHERE rolname = 'statuspulse_app' AND pg_has_role(oid, 'MEMBER')";
+
 /// The pool.
 #[derive(Clone)]
 pub struct Pool(deadpool::Pool<AsyncPgConnection>);
@@ -110,6 +115,17 @@ pub(crate) async fn unbounded(database: &Config) -> Result<AsyncPgConnection, St
     tokio::time::timeout(FIRST_ANSWER, connecting).await.unwrap_or_else(silent)
 }
 
+/// A connection with the rights of the owner, outside of the pool: for partitions, retention and erasure.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the database can't be reached.
+pub async fn owner(database: &Config) -> Result<AsyncPgConnection, StoreError> {
+    let unavailable = |error: ConnectionError| StoreError::Unavailable(error.to_string());
+    let mut conn = connect(database.clone()).await.map_err(unavailable)?;
+    conn.batch_execute("RESET ROLE").await?;
+    Ok(conn)
+}
+
 /// A connection outside of the pool, for a task that keeps it.
 ///
 /// # Errors
@@ -143,6 +159,7 @@ async fn connect_in_time(database: Config) -> ConnectionResult<AsyncPgConnection
     if let Err(error) = conn.batch_execute("SET lc_messages = 'C'").await {
         tracing::debug!(%error, "the language of the server's messages can't be chosen");
     }
+    conn.batch_execute(ENTER_ROLE).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(conn)
 }
 

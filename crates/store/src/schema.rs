@@ -166,10 +166,17 @@ diesel::table! {
         route -> Nullable<Text>,
         status -> Nullable<Int2>,
         ip -> Nullable<Inet>,
+        ip_commit -> Nullable<Bytea>,
+        salt -> Nullable<Bytea>,
+        country -> Nullable<Text>,
         user_agent -> Nullable<Text>,
+        user_agent_commit -> Nullable<Bytea>,
         fingerprint -> Nullable<Bytea>,
         request_id -> Nullable<Uuid>,
         detail -> Jsonb,
+        leaf -> Bytea,
+        prev -> Bytea,
+        hash -> Bytea,
     }
 }
 

@@ -325,3 +325,24 @@ pub async fn note_success(conn: &mut Conn, id: WebhookId) -> Result<(), StoreErr
         .await?;
     Ok(())
 }
+
+#[derive(QueryableByName)]
+struct Subscriber {
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: Uuid,
+}
+
+/// Organizations that have a live endpoint for a type of events.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn subscribers(conn: &mut Conn, event: EventType) -> Result<Vec<OrganizationId>, StoreError> {
+    let rows: Vec<Subscriber> = sql_query(
+        "SELECT DISTINCT organization_id FROM webhook_endpoints WHERE status = 'active' AND $1 = ANY(events)
+         ORDER BY organization_id",
+    )
+    .bind::<Text, _>(event.as_str())
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| OrganizationId::from_uuid(row.organization_id)).collect())
+}

@@ -1,11 +1,12 @@
 //! An instance for tests.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 
-use statuspulse_app::{App, Clock, Entropy, Env, Options, env::SystemClock};
+use statuspulse_app::{App, Clock, Entropy, Env, Options, env::SystemClock, recorder::AuditOptions};
 use statuspulse_keys::{BcryptCost, MasterKeys};
 use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Pool, migrations};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{CountingEntropy, FixedClock, TestDb};
@@ -20,6 +21,7 @@ pub struct TestApp {
     app: Arc<App>,
     clock: Option<Arc<FixedClock>>,
     builder: Builder,
+    folder: Arc<TempDir>,
 }
 
 /// How an instance for tests differs from the usual one.
@@ -33,6 +35,7 @@ pub struct Builder {
     catalog: Option<Catalog>,
     connections: usize,
     bcrypt_cost: Option<BcryptCost>,
+    audit: Option<AuditOptions>,
 }
 
 impl TestApp {
@@ -56,6 +59,7 @@ impl TestApp {
             catalog: None,
             connections: CONNECTIONS,
             bcrypt_cost: None,
+            audit: None,
         }
     }
 
@@ -66,6 +70,12 @@ impl TestApp {
     pub async fn second(&self) -> Self {
         let builder = Builder { instance: None, ..self.builder.clone() };
         builder.start().await
+    }
+
+    /// The folder of its spool and checkpoints.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The instance.
@@ -92,7 +102,7 @@ impl TestApp {
     pub async fn advance(&self, by: Duration) {
         self.flush().await;
         self.clock().advance(by);
-        let mut conn = self.app.conn().await.expect("a connection");
+        let mut conn = self.app.owner().await.expect("a connection");
         let made = migrations::make_partitions(&mut conn, self.app.env.now()).await;
         made.expect("partitions of the new days");
         self.app.replica.catch_up().await;
@@ -174,6 +184,13 @@ impl Builder {
         self
     }
 
+    /// How the audit trail is kept, but for its folder; one that is given here is used as it is and not removed.
+    #[must_use]
+    pub fn audit(mut self, options: AuditOptions) -> Self {
+        self.audit = Some(options);
+        self
+    }
+
     /// The machine's clock.
     #[must_use]
     pub fn real_clock(mut self) -> Self {
@@ -197,6 +214,11 @@ impl Builder {
     /// # Panics
     /// When the database's address or the master key can't be read.
     pub async fn try_open(&self) -> Result<App, statuspulse_app::AppError> {
+        // Only a started instance writes there.
+        self.open_in(Path::new("/nonexistent")).await
+    }
+
+    async fn open_in(&self, folder: &Path) -> Result<App, statuspulse_app::AppError> {
         let clock: Arc<dyn Clock> = match &self.clock {
             Some(clock) => Arc::<FixedClock>::clone(clock),
             None => Arc::new(SystemClock::default()),
@@ -211,6 +233,7 @@ impl Builder {
             max_staleness: self.max_staleness,
             instance: self.instance.unwrap_or_else(new_instance),
             cores: 2,
+            audit: self.audit.clone().unwrap_or_else(|| AuditOptions::in_dir(folder.join("audit"))),
         };
         App::open(options, env).await
     }
@@ -220,8 +243,9 @@ impl Builder {
     /// # Panics
     /// When it can't be started.
     pub async fn start(self) -> TestApp {
-        let app = self.open().await.start().await;
-        TestApp { app: app.expect("an instance starts"), clock: self.clock.clone(), builder: self }
+        let folder = Arc::new(TempDir::with_prefix("statuspulse-test-").expect("a folder"));
+        let app = self.open_in(folder.path()).await.expect("an instance opens").start().await;
+        TestApp { app: app.expect("an instance starts"), clock: self.clock.clone(), builder: self, folder }
     }
 }
 

@@ -344,9 +344,10 @@ async fn the_reason_of_a_failure_is_told_without_what_was_presented() {
     let (admin, made) = with_app().await;
     let failed = format!(
         "INSERT INTO audit_events (id, stream, sequence, occurred_at, recorded_at, class, action, outcome, reason,
-             organization_id, actor_kind, status, ip, request_id, detail)
+             organization_id, actor_kind, status, ip, request_id, detail, leaf, prev, hash)
          SELECT gen_random_uuid(), gen_random_uuid(), 1, now(), now(), 2, 'oauth.token', 'denied', 'verifier_mismatch',
-             organization_id, 'unknown', 400, '203.0.113.7', '{NOBODY}', jsonb_build_object('app_id', id)
+             organization_id, 'unknown', 400, '203.0.113.7', '{NOBODY}', jsonb_build_object('app_id', id),
+             '', '', ''
          FROM oauth_apps"
     );
     admin.execute(&failed).await;

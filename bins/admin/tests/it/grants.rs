@@ -94,8 +94,8 @@ async fn one_grant_ends_and_the_others_stay() {
 async fn each_grant_that_ends_has_its_event() {
     let world = World::new().await;
     world.revoke("--user ada@acme.test --yes");
-    let events = "SELECT count(DISTINCT detail ->> 'grant_id') || ' of ' || count(*) FROM audit_events
-        WHERE action = 'oauth.revoke' AND actor_kind = 'operator'";
+    let events = "SELECT count(DISTINCT event -> 'detail' ->> 'grant_id') || ' of ' || count(*) FROM audit_outbox
+        WHERE event ->> 'action' = 'oauth.revoke' AND event -> 'actor' ->> 'kind' = 'operator'";
     assert_eq!(world.admin.value(events).await, "3 of 3");
 }
 
@@ -103,7 +103,7 @@ async fn each_grant_that_ends_has_its_event() {
 async fn a_dry_run_leaves_no_event() {
     let world = World::new().await;
     world.revoke("--user ada@acme.test --dry-run");
-    let events = "SELECT count(*)::text FROM audit_events WHERE action = 'oauth.revoke'";
+    let events = "SELECT count(*)::text FROM audit_outbox WHERE event ->> 'action' = 'oauth.revoke'";
     assert_eq!(world.admin.value(events).await, "0");
 }
 

@@ -50,6 +50,7 @@ async fn a_name_that_turns_the_text_is_shown_escaped() {
 async fn a_change_stands_in_the_trail_under_the_operators_account() {
     let admin = Admin::with_org().await;
     let account = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
-    let actor = "SELECT actor_kind || ' ' || actor_id FROM audit_events WHERE detail->>'slug' = 'acme'";
+    let actor = "SELECT concat_ws(' ', event->'actor'->>'kind', event->'actor'->>'id') FROM audit_outbox
+        WHERE event->'detail'->>'slug' = 'acme'";
     assert_eq!(admin.value(actor).await, format!("operator {account}"));
 }

@@ -219,7 +219,10 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
             Err(error)
         }
     };
-    note(&state, &caller, route, organization, &result);
+    let result = match note(&state, &caller, route, organization, &result).await {
+        Ok(()) => result,
+        Err(error) => Err(error.into()),
+    };
     let mut answer = result.unwrap_or_else(|error| problem(&request, error));
     if let Some(found) = called_with {
         tell_of_end(&mut answer, &found);
@@ -445,13 +448,13 @@ pub(crate) fn check_origin(context: &Context, needed: bool) -> Result<(), ApiErr
 }
 
 /// One request, one event: what was judged or changed has its own; every other request of a key or a session gets one.
-fn note(
+async fn note(
     state: &State,
     caller: &Caller,
     route: &Route,
     organization: Option<statuspulse_policy::OrganizationId>,
     result: &Result<HttpResponse, ApiError>,
-) {
+) -> Result<(), AppError> {
     let judged = matches!(result, Err(ApiError::Judged { .. }));
     let done = result.is_ok() && caller.has_recorded();
     let named = matches!(caller.principal, Principal::User { .. } | Principal::Key { .. });
@@ -460,16 +463,15 @@ fn note(
         state.app.recorder.used(*id, state.app.env.now(), caller.origin.ip);
     }
     if judged || done || !named || own_event || result.is_err() && caller.has_recorded() {
-        return;
+        return Ok(());
     }
     let status = match result {
         Ok(response) => response.status().as_u16(),
         Err(error) => error.status(),
     };
-    let Ok(mut event) = caller.event(&state.app, Class::B, Action::ApiCall, organization) else { return };
+    let mut event = caller.event(&state.app, Class::B, Action::ApiCall, organization)?;
     event.outcome = Outcome::of_status(status);
     event.reason = result.as_ref().err().map(ApiError::code);
     event.status = Some(status);
-    event.origin = Origin { ip: caller.origin.ip, ..caller.origin.clone() };
-    state.app.recorder.queue(event);
+    state.app.recorder.keep(&state.app, &event).await
 }

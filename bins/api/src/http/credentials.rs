@@ -6,7 +6,10 @@ use actix_web::{
     http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderMap, USER_AGENT},
     web::Data,
 };
-use statuspulse_app::verify::{self, Presented};
+use statuspulse_app::{
+    AppError,
+    verify::{self, Presented},
+};
 use statuspulse_audit::{RequestTraits, event::Origin, user_agent};
 use statuspulse_keys::{Token, token::TOKEN_LENGTH};
 use statuspulse_policy::{ClientAddress, RequestId};
@@ -95,18 +98,29 @@ pub(crate) fn short_method(method: &str) -> String {
 
 /// A key in a URL is no credential, but somebody has put it into logs and histories on the way: its owner must know. What
 /// a gateway asks about is looked at by the handler, together with the URL of the question.
-pub(crate) fn note_url(request: &ServiceRequest) {
+///
+/// # Errors
+/// 503 when the event can't be kept.
+pub(crate) async fn note_url(request: &ServiceRequest) -> Result<(), AppError> {
     let text = request.uri().path_and_query().map(|both| both.as_str()).unwrap_or_default();
     if !text.contains("sp_") || request.path().starts_with("/v1/forward-auth") {
-        return;
+        return Ok(());
     }
-    let Some(state) = request.app_data::<Data<State>>().cloned() else { return };
+    let Some(state) = request.app_data::<Data<State>>().cloned() else { return Ok(()) };
     let client = client_address(&state, request.request());
-    note_keys_in(&state, request.request(), &[text], client);
+    note_keys_in(&state, request.request(), &[text], client).await
 }
 
 /// Notes each key that stands in one of the texts, once.
-pub(crate) fn note_keys_in(state: &State, request: &HttpRequest, texts: &[&str], client: ClientAddress) {
+///
+/// # Errors
+/// 503 when the event can't be kept.
+pub(crate) async fn note_keys_in(
+    state: &State,
+    request: &HttpRequest,
+    texts: &[&str],
+    client: ClientAddress,
+) -> Result<(), AppError> {
     let mut noted: Vec<&str> = Vec::new();
     for text in texts {
         for (at, _) in text.match_indices("sp_") {
@@ -116,12 +130,13 @@ pub(crate) fn note_keys_in(state: &State, request: &HttpRequest, texts: &[&str],
             }
             noted.push(candidate);
             let origin = origin(state, request, (request.method().as_str(), "unmatched"), client);
-            verify::note_in_url(&state.app, candidate, origin);
+            verify::note_in_url(&state.app, candidate, origin).await?;
             if noted.len() >= NOTED {
-                return;
+                return Ok(());
             }
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

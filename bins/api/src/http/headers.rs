@@ -15,7 +15,7 @@ use actix_web::{
 };
 use statuspulse_policy::RequestId;
 
-use super::credentials::short_method;
+use super::{credentials::short_method, error::problem};
 use crate::state::State;
 
 /// Name of the header with the request's id.
@@ -25,16 +25,23 @@ const CSP: HeaderName = HeaderName::from_static("content-security-policy");
 /// Makes the request's id (never the caller's word for it), runs the request, completes the answer.
 pub(crate) async fn around(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let state = request.app_data::<Data<State>>().cloned();
     // Without randomness nothing else works either; a nil id is honest about it.
     let id = state.as_ref().and_then(|state| state.app.env.id().ok()).unwrap_or_default();
     request.extensions_mut().insert(RequestId::from_uuid(id));
-    super::credentials::note_url(&request);
+    let noted = super::credentials::note_url(&request).await;
     let method = short_method(request.method().as_str());
-    let mut response = next.call(request).await?;
+    let mut response = match noted {
+        Ok(()) => next.call(request).await?.map_into_left_body(),
+        // What can't be put into the trail isn't answered.
+        Err(error) => {
+            let answer = problem(request.request(), error.into());
+            request.into_response(answer).map_into_right_body()
+        }
+    };
     let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let status = response.status().as_u16();
     let headers = response.headers_mut();

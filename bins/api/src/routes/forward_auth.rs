@@ -37,12 +37,12 @@ const SOURCES: [(&str, &str); 2] = [("x-original-method", "x-original-uri"), ("x
 pub(crate) async fn judge(context: Context) -> Answer {
     let client = context.client;
     let Some(route) = asked(&context.request) else {
-        note_ambiguous(&context, client);
+        note_ambiguous(&context, client).await?;
         let detail = "exactly one source must name method and path: see the documentation of gateways";
         return Err(ApiError::http(403, "ambiguous_route", detail));
     };
     let own = context.request.uri().path_and_query().map(|both| both.as_str()).unwrap_or_default();
-    note_keys_in(&context.state, &context.request, &[own, &route.path], client);
+    note_keys_in(&context.state, &context.request, &[own, &route.path], client).await?;
     let app = context.app();
     let catalog = app.catalog.load_full();
     let requirement = catalog.requirement(&route.method, &route.path);
@@ -155,11 +155,11 @@ fn served<'a>(names: impl IntoIterator<Item = &'a str>) -> Served {
     Served::from_names(names).unwrap_or(Served::Only(EnvironmentSet::EMPTY))
 }
 
-fn note_ambiguous(context: &Context, client: ClientAddress) {
-    let Ok(mut event) = context.caller.event(context.app(), Class::B, Action::ApiCall, None) else { return };
+async fn note_ambiguous(context: &Context, client: ClientAddress) -> Result<(), ApiError> {
+    let mut event = context.caller.event(context.app(), Class::B, Action::ApiCall, None)?;
     event.outcome = Outcome::Denied;
     event.reason = Some("ambiguous_route");
     event.status = Some(403);
     event.origin = credentials::origin(&context.state, &context.request, ("", ROUTE), client);
-    context.app().recorder.queue(event);
+    Ok(context.app().recorder.keep(context.app(), &event).await?)
 }

@@ -74,8 +74,14 @@ fn reasons(state: &State) -> (Vec<ReadinessReason>, Vec<ReadinessReason>) {
             "no root certificates were found; install the system's CA certificates and restart, webhooks wait",
         ));
     }
-    if app.recorder.is_behind() {
+    if app.recorder.is_behind(app) {
         degraded.push(reason("audit_behind", "audit events wait for the database"));
+    }
+    if app.recorder.is_full() {
+        degraded.push(reason("audit_spool_full", "the audit spool has no room; see STATUSPULSE_AUDIT_SPOOL_LIMIT"));
+    }
+    if app.geo.is_broken() {
+        degraded.push(reason("geo_database", "STATUSPULSE_GEO_DATABASE can't be read; events have no country"));
     }
     if app.recorder.lost() > 0 {
         degraded.push(reason("audit_lost", "audit events were lost since the start; a gap record says how many"));

@@ -101,7 +101,14 @@ fn registry(app: &App) -> Registry {
     let queries = ConstCounter::new(replica.queries() as u64);
     all.register("credential_queries", "Queries for credentials that were not in memory", queries);
     all.register("audit_lost", "Audit events that could not be kept", ConstCounter::new(app.recorder.lost()));
-    all.register("audit_behind", "Whether audit events wait for the database", flag(app.recorder.is_behind()));
+    all.register("audit_behind", "Whether audit events wait for the database", flag(app.recorder.is_behind(app)));
+    all.register(
+        "audit_written",
+        "Audit events of this process in the table",
+        ConstCounter::new(app.recorder.written()),
+    );
+    let lag = ConstGauge::new(app.recorder.lag(app).as_secs_f64());
+    all.register_with_unit("audit_lag", "How long the oldest audit event waits for the table", Unit::Seconds, lag);
     let (succeeded, failed) = app.deliveries.read();
     all.register(
         "webhooks_delivered",

@@ -103,7 +103,7 @@ pub(crate) async fn verify(context: Context) -> Answer {
         _ => return Err(AppError::internal("a question without a call was let through").into()),
     };
     if let Some(path) = &question.path {
-        note_keys_in(&context.state, &context.request, &[path], asked.client);
+        note_keys_in(&context.state, &context.request, &[path], asked.client).await?;
     }
     let presented =
         if question.token.len() > LONGEST_TOKEN { Presented::Malformed } else { Presented::Token(&question.token) };

@@ -7,13 +7,13 @@ use crate::{
     support::{Reply, World},
 };
 
-/// From now on the table of the trail takes no event of a change, as when its disk were full.
+/// From now on the outbox of the trail takes no event of a change, as when its disk were full.
 async fn block_trail(world: &World) {
     world
         .sql(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON audit_events FOR EACH ROW
-             WHEN (NEW.action LIKE 'key.%' OR NEW.action LIKE 'settings.%') EXECUTE FUNCTION refuse()",
+             CREATE TRIGGER refuse BEFORE INSERT ON audit_outbox FOR EACH ROW
+             WHEN (NEW.event->>'action' LIKE 'key.%' OR NEW.event->>'action' LIKE 'settings.%') EXECUTE FUNCTION refuse()",
         )
         .await;
 }
@@ -79,7 +79,7 @@ async fn a_fault_of_ours_tells_nothing_of_its_cause_and_holds_no_token() {
     block_trail(&world).await;
     let replies = all_changes(&world, &ids).await;
     let told = replies.iter().map(|reply| reply.text.as_str()).collect::<String>();
-    let words = ["refused", "trigger", "audit_events", "sp_live_", "token\":"];
+    let words = ["refused", "trigger", "audit_outbox", "sp_live_", "token\":"];
     assert_eq!(words.map(|word| told.contains(word)), [false; 5], "{told}");
 }
 
@@ -99,6 +99,7 @@ async fn a_change_that_gets_no_number_of_the_feed_leaves_no_event() {
     let (world, ids) = prepared().await;
     let events = "SELECT count(*)::text FROM audit_events WHERE action LIKE 'key.%' OR action LIKE 'settings.%'";
     block_feed(&world).await;
+    world.api.app.flush().await;
     let before = (world.state().await, world.texts(events).await);
     all_changes(&world, &ids).await;
     world.api.app.flush().await;
@@ -110,8 +111,10 @@ async fn every_change_takes_one_number_of_the_feed_and_leaves_one_event() {
     let (world, ids) = prepared().await;
     let numbers = "SELECT (seq + (SELECT count(*) FROM audit_events
         WHERE (action LIKE 'key.%' OR action LIKE 'settings.%') AND outcome = 'allowed'))::text FROM key_feed";
+    world.api.app.flush().await;
     let before: i64 = world.texts(numbers).await.concat().parse().unwrap();
     let statuses: Vec<u16> = all_changes(&world, &ids).await.iter().map(|reply| reply.status).collect();
+    world.api.app.flush().await;
     let after: i64 = world.texts(numbers).await.concat().parse().unwrap();
     assert_eq!((after - before, statuses), (16, vec![201, 200, 200, 200, 200, 200, 200, 200]));
 }

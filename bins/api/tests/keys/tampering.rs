@@ -140,6 +140,7 @@ async fn each_quarantine_opens_a_critical_alert_and_is_in_the_trail() {
         "SELECT detail->>'key_id' FROM audit_events WHERE action = 'key.disable' AND actor_kind = 'system' ORDER BY 1";
     let mut expected = [a, b];
     expected.sort();
+    eventually("both are in the trail", async || world.texts(told).await.len() == 2).await;
     assert_eq!([world.texts(opened).await, world.texts(told).await], [expected.to_vec(), expected.to_vec()]);
 }
 

@@ -76,8 +76,8 @@ async fn block_trail(world: &World) {
     world
         .sql(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON audit_events FOR EACH ROW
-             WHEN (NEW.action LIKE 'oauth.%') EXECUTE FUNCTION refuse()",
+             CREATE TRIGGER refuse BEFORE INSERT ON audit_outbox FOR EACH ROW
+             WHEN (NEW.event->>'action' LIKE 'oauth.%') EXECUTE FUNCTION refuse()",
         )
         .await;
 }
@@ -90,7 +90,7 @@ async fn an_exchange_whose_event_can_not_be_written_gives_and_takes_nothing() {
     let (code, given) = (world.code(&client).await, world.tokens(&client).await);
     block_trail(&world).await;
     let refused = [world.redeem(&client, &code).await, world.refresh(&client, &given.refresh).await];
-    world.sql("DROP TRIGGER refuse ON audit_events").await;
+    world.sql("DROP TRIGGER refuse ON audit_outbox").await;
     let back = [world.redeem(&client, &code).await, world.refresh(&client, &given.refresh).await];
     let statuses = refused.each_ref().map(|reply| reply.status >= 500 && !reply.text.contains("refused"));
     assert_eq!((statuses, outcomes(&back)), ([true; 2], vec![tokens(); 2]));
@@ -106,7 +106,7 @@ async fn a_reuse_whose_event_can_not_be_written_is_detected_at_the_next_try() {
     block_trail(&world).await;
     let refused = world.refresh(&client, &first.refresh).await.status;
     let kept = world.live(&client, [&second.refresh]).await;
-    world.sql("DROP TRIGGER refuse ON audit_events").await;
+    world.sql("DROP TRIGGER refuse ON audit_outbox").await;
     world.refresh(&client, &first.refresh).await;
     let live = world.live(&client, [&second.refresh]).await;
     assert_eq!((refused >= 500, kept, live), (true, [true], [false]));

@@ -124,14 +124,14 @@ async fn a_token_without_its_event_is_not_issued() {
     let db = world.db.client().await;
     db.batch_execute(
         "CREATE FUNCTION no_events() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-         CREATE TRIGGER no_events BEFORE INSERT ON audit_events FOR EACH ROW
-             WHEN (NEW.action = 'oauth.token') EXECUTE FUNCTION no_events();",
+         CREATE TRIGGER no_events BEFORE INSERT ON audit_outbox FOR EACH ROW
+             WHEN (NEW.event->>'action' = 'oauth.token') EXECUTE FUNCTION no_events();",
     )
     .await
     .unwrap();
     let failed = world.redeem(&client, &code).await.status;
     let tokens = count(&world, "oauth_access_tokens").await;
-    db.batch_execute("DROP TRIGGER no_events ON audit_events").await.unwrap();
+    db.batch_execute("DROP TRIGGER no_events ON audit_outbox").await.unwrap();
     let redeemed = world.redeem(&client, &code).await.status;
     assert_eq!((failed, tokens, redeemed), (500, 0, 200));
 }

@@ -22,7 +22,7 @@ async fn unblock(world: &World, table: &str) {
 }
 
 async fn block_trail(world: &World) {
-    block(world, "audit_events", "INSERT", "NEW.action LIKE 'oauth.%'").await;
+    block(world, "audit_outbox", "INSERT", "NEW.event->>'action' LIKE 'oauth.%'").await;
 }
 
 /// Everything that tokens depend on.
@@ -121,7 +121,7 @@ async fn nothing_is_lost_by_it_either() {
     let prepared = prepared().await;
     block_trail(&prepared.world).await;
     prepared.exchanges().await;
-    unblock(&prepared.world, "audit_events").await;
+    unblock(&prepared.world, "audit_outbox").await;
     assert_eq!(prepared.exchanges().await, [200, 200, 200, 400, 400, 200, 200, 204, 200]);
 }
 
@@ -189,7 +189,7 @@ async fn a_fault_of_ours_tells_nothing_of_its_cause() {
     let prepared = prepared().await;
     block_trail(&prepared.world).await;
     let reply = prepared.world.redeem(&prepared.client, &prepared.code).await;
-    let words = ["refused", "trigger", "audit_events", "sp_", "panic"];
+    let words = ["refused", "trigger", "audit_outbox", "sp_", "panic"];
     let told = words.map(|word| reply.text.contains(word));
     assert_eq!((reply.status >= 500, reply.refused().1.as_str(), told), (true, "temporarily_unavailable", [false; 5]));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use statuspulse_testkit::PATIENCE;
+use statuspulse_testkit::{PATIENCE, eventually};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -117,8 +117,11 @@ async fn a_body_that_never_comes_is_cut_off_and_in_the_trail() {
     let (began, mut answered) = (Instant::now(), Vec::new());
     let _ = tokio::time::timeout(3 * PATIENCE, stream.read_to_end(&mut answered)).await.expect("it is closed");
     let in_time = began.elapsed() >= Duration::from_secs(19);
-    let events = "SELECT array_agg(status::int4) FROM audit_events WHERE action = 'oauth.token'";
-    let statuses: Vec<i32> = world.db.client().await.query_one(events, &[]).await.unwrap().get(0);
+    let events = "SELECT coalesce(array_agg(status::int4), '{}') FROM audit_events WHERE action = 'oauth.token'";
+    let client = world.db.client().await;
+    let written = async || client.query_one(events, &[]).await.unwrap().get::<_, Vec<i32>>(0);
+    eventually("the event is written", async || !written().await.is_empty()).await;
+    let statuses = written().await;
     assert_eq!(
         (answered.is_empty(), in_time, statuses),
         (true, true, vec![400]),

@@ -5,7 +5,12 @@ use serde_json::json;
 use statuspulse_audit::{Action, Class, EventType};
 use statuspulse_keys::{Status, VersionState, directory::KeySnapshot};
 use statuspulse_policy::{AllowAny, Allowlist, Cidr, KeyId};
-use statuspulse_store::{AsyncConnection as _, audit, feed, keys, organizations, webhooks::outbox};
+use statuspulse_store::{
+    AsyncConnection as _,
+    audit::uses::{Calls, sources_of_key},
+    feed, keys, organizations,
+    webhooks::outbox,
+};
 
 use super::{
     KeyView, Warning, allowlist_for, allowlist_warnings, check_key_name, check_rate_limit, check_recipient,
@@ -269,8 +274,10 @@ pub async fn set_allowlist(
     if let Some(list) = &view.key.allowlist {
         // The list is in force by now; a look back that takes too long only costs its warnings.
         let since = app.env.now() - LOOK_BACK;
-        let read =
-            async { audit::sources_of_key(&mut *app.pool.get().await?, access.organization.id, id, since).await };
+        let read = async {
+            let mut conn = app.pool.get().await?;
+            sources_of_key(&mut conn, access.organization.id, id, since, Calls::All).await
+        };
         let sources = read.await.unwrap_or_else(|error| {
             tracing::warn!(%error, key = %id, "recent sources could not be compared with a new allowlist");
             warnings.push(Warning {

@@ -128,10 +128,12 @@ pub(crate) async fn refuse(
 async fn too_many(app: &App, circumstances: &Circumstances<'_>, action: Action, claim: &Claim, wait: u64) -> Refusal {
     // The app is named to its owner, and found in memory: a flood must not cost queries.
     let found = app.replica.oauth.app_by_client_id(claim.client_id());
-    let event = event(app, circumstances.caller, action, found.as_deref(), None);
-    match event {
-        Ok(event) => {
-            app.recorder.queue(refused(event, "too_many_failures", 429));
+    let event = match event(app, circumstances.caller, action, found.as_deref(), None) {
+        Ok(event) => event,
+        Err(error) => return Refusal::Failed(error),
+    };
+    match app.recorder.keep(app, &refused(event, "too_many_failures", 429)).await {
+        Ok(()) => {
             circumstances.caller.mark_recorded();
             Refusal::TooMany(wait)
         }

@@ -2,7 +2,7 @@
 
 use statuspulse_policy::AppId;
 use statuspulse_store::{
-    audit::{self, Failure},
+    audit::uses::{self, Failure},
     oauth::apps,
     page::Position,
 };
@@ -41,7 +41,7 @@ pub async fn list(
     let after: Option<Position> = after.map(|text| cursor::read(&app.secrets, &list, text)).transpose()?;
     let mut conn = app.conn().await?;
     apps::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("app"))?;
-    let mut items = audit::failures_of_app(&mut conn, id, after, limit + 1).await?;
+    let mut items = uses::failures_of_app(&mut conn, id, after, limit + 1).await?;
     let more = items.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let last = items.last().filter(|_| more);

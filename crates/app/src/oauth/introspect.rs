@@ -128,7 +128,7 @@ pub async fn introspect(
     }
     event.class = Class::B;
     event.outcome = Outcome::Allowed;
-    app.recorder.queue(event.with("active", active.is_some()));
+    app.recorder.keep(app, &event.with("active", active.is_some())).await?;
     circumstances.caller.mark_recorded();
     Ok(active)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use statuspulse_keys::Creator;
 use statuspulse_oauth::{AppSecret, ClientSecret};
 use statuspulse_policy::AppSecretId;
-use statuspulse_store::{audit::Failure, oauth::grants::ListedGrant};
+use statuspulse_store::{audit::uses::Failure, oauth::grants::ListedGrant};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

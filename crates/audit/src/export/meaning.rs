@@ -129,6 +129,8 @@ pub(super) fn sentence(action: &str) -> &str {
         "audit.fold" => "Calls with unknown credentials folded",
         "audit.recovered" => "Audit spool recovered",
         "audit.checkpoint" => "Audit checkpoint written",
+        "audit.erase" => "Address erased from the audit trail",
+        "audit.retention" => "Day of the audit trail left the table",
         other => other,
     }
 }

@@ -30,7 +30,7 @@ fn last_user_leaves_no_process() {
     let pid = cluster.server_pid().unwrap();
     let all: Vec<u32> = crate::support::children(pid).into_iter().chain([pid]).collect();
     cluster.close().unwrap();
-    assert_eq!(all.into_iter().filter(|pid| is_alive(*pid)).collect::<Vec<_>>(), []);
+    assert_eq!(all.into_iter().filter(|pid| is_alive(*pid)).collect::<Vec<_>>(), Vec::<u32>::new());
 }
 
 #[test]

@@ -1,0 +1,14 @@
+ALTER TABLE audit_events ALTER COLUMN leaf DROP NOT NULL;
+ALTER TABLE audit_events ALTER COLUMN prev DROP NOT NULL;
+ALTER TABLE audit_events ALTER COLUMN hash DROP NOT NULL;
+UPDATE audit_partitions SET state = 'sealed' WHERE state = 'reduced';
+ALTER TABLE audit_partitions DROP COLUMN kept;
+ALTER TABLE audit_partitions DROP CONSTRAINT audit_partitions_state_check;
+ALTER TABLE audit_partitions ADD CONSTRAINT audit_partitions_state_check CHECK (state IN ('open', 'sealed', 'dropped'));
+COMMENT ON COLUMN audit_partitions.state IS 'open, sealed or dropped';
+DROP TABLE audit_checkpoints;
+DROP TABLE audit_signing_keys;
+DROP TABLE audit_streams;
+DROP TABLE audit_quarantine;
+DROP TABLE audit_spool;
+DROP TABLE audit_outbox;
