@@ -36,6 +36,8 @@ pub use watch::raise;
 
 /// Alerts and notes of use that wait to be written, at most.
 const QUEUE: usize = 65_536;
+/// How long a reader of the trail waits for what was answered before.
+const SETTLE: Duration = Duration::from_millis(500);
 /// How long events may wait before readiness says so (audit §2).
 const BEHIND: Duration = Duration::from_secs(10);
 
@@ -253,6 +255,13 @@ impl Recorder {
         let (done, written) = oneshot::channel();
         let flushed = async { self.sender.send(Message::Flush(done)).await.is_ok() && written.await.is_ok() };
         tokio::time::timeout(patience, flushed).await.unwrap_or(false)
+    }
+
+    /// For whoever is about to read the trail: what this instance has answered before is in it, unless the database is slow.
+    pub async fn settle(&self) {
+        if self.spool.get().is_some() && !self.flush(SETTLE).await {
+            tracing::debug!("the trail is read before everything that was answered is in it");
+        }
     }
 
     /// Opens the spool of this process.

@@ -119,7 +119,7 @@ async fn make(
                     .collect(),
                 leaves: leaves.len() as u64,
                 root: merkle::root(&leaves),
-                sealed: partitions::unstated(conn, now)
+                sealed: partitions::unstated(conn)
                     .await?
                     .into_iter()
                     .map(|day| SealedDay { day: day.day, rows: day.rows, root: day.root })

@@ -52,6 +52,7 @@ pub async fn begin(
 ) -> Result<Export, AppError> {
     let organization: Option<OrganizationId> = access.map(|access| access.organization.id);
     let filter = Filter { organization, ..filter };
+    app.recorder.settle().await;
     if let Some(access) = access {
         read::may_read(&mut *app.conn().await?, caller, access, &filter).await?;
     }

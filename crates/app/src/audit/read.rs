@@ -60,6 +60,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Page, AppError> {
     let filter = Filter { organization: Some(access.organization.id), ..filter };
+    app.recorder.settle().await;
     let mut conn = app.conn().await?;
     may_read(&mut conn, caller, access, &filter).await?;
     let mut items = trail::page(&mut conn, &filter, Order::NewestFirst, after, limit + 1).await?;
@@ -80,6 +81,7 @@ pub async fn list(
 /// # Errors
 /// 404 also where it is another organization's, 403, 503.
 pub async fn show(app: &App, caller: &Caller, access: &Access, id: EventId) -> Result<Record, AppError> {
+    app.recorder.settle().await;
     let mut conn = app.conn().await?;
     let found = trail::find(&mut conn, Some(access.organization.id), id).await?;
     let found = found.ok_or(AppError::NotFound("event"))?;

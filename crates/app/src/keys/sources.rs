@@ -79,6 +79,7 @@ pub async fn preview(
     // How wide a network may be is asked when the list is set; here everything can be tried.
     let list = entries.map(|entries| Allowlist::parse(&entries, AllowAny::Yes)).transpose();
     let list = list.map_err(|error| allowlist_errors("allowed_cidrs", &error))?;
+    app.recorder.settle().await;
     let mut conn = app.conn().await?;
     let found = keys::find(&mut conn, Some(access.organization.id), id).await?;
     found.ok_or(AppError::NotFound("key"))?;
@@ -107,6 +108,7 @@ pub struct Suggestions {
 /// # Errors
 /// 404, 503 when the look back takes too long.
 pub async fn suggest(app: &App, caller: &Caller, access: &Access, id: KeyId) -> Result<Suggestions, AppError> {
+    app.recorder.settle().await;
     let mut conn = app.conn().await?;
     let found = keys::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
     let since = app.env.now() - Duration::days(SUGGEST_DAYS);

@@ -39,6 +39,7 @@ pub async fn list(
     let filters = id.to_string();
     let list = cursor::List { name: "failures", organization: access.organization.id, filters: &filters };
     let after: Option<Position> = after.map(|text| cursor::read(&app.secrets, &list, text)).transpose()?;
+    app.recorder.settle().await;
     let mut conn = app.conn().await?;
     apps::find(&mut conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("app"))?;
     let mut items = uses::failures_of_app(&mut conn, id, after, limit + 1).await?;

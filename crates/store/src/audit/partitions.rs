@@ -15,8 +15,11 @@ use crate::{Conn, error::StoreError, migrations::partition_name};
 
 /// Key of the advisory lock of whoever keeps the days. An arbitrary constant.
 const LOCK: i64 = 0x5350_4155_4441;
-/// How far back it is looked whether a checkpoint states a seal.
-const STATED: Duration = Duration::days(2);
+/// Whether a checkpoint states the seal as it is: one that was made about when the day was sealed, or later.
+const STATED: &str = "EXISTS (
+    SELECT FROM audit_checkpoints c WHERE c.at >= audit_partitions.sealed_at - interval '10 minutes'
+        AND c.body -> 'sealed' @> jsonb_build_array(jsonb_build_object(
+            'day', audit_partitions.day::text, 'rows', audit_partitions.rows, 'root', encode(audit_partitions.root, 'hex'))))";
 /// Leaves that are read at once.
 const PAGE: u32 = 20_000;
 
@@ -75,16 +78,10 @@ struct LeafRow {
 ///
 /// # Errors
 /// When the database can't be reached, or a row can't be read.
-pub async fn unstated(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Sealed>, StoreError> {
-    let rows: Vec<DayRow> = sql_query(
-        "SELECT day, rows, root, kept FROM audit_partitions p
-         WHERE state = 'sealed' AND sealed_at >= $1 AND NOT EXISTS (
-             SELECT FROM audit_checkpoints c WHERE c.at >= p.sealed_at - interval '10 minutes'
-                 AND c.body -> 'sealed' @> jsonb_build_array(jsonb_build_object(
-                     'day', p.day::text, 'rows', p.rows, 'root', encode(p.root, 'hex'))))
-         ORDER BY day",
-    )
-    .bind::<Timestamptz, _>(now - STATED)
+pub async fn unstated(conn: &mut Conn) -> Result<Vec<Sealed>, StoreError> {
+    let rows: Vec<DayRow> = sql_query(format!(
+        "SELECT day, rows, root, kept FROM audit_partitions WHERE state = 'sealed' AND NOT {STATED} ORDER BY day"
+    ))
     .load(conn)
     .await?;
     let sealed: Result<Vec<_>, _> = rows.iter().map(DayRow::sealed).collect();
@@ -119,12 +116,13 @@ pub async fn open_before(conn: &mut Conn, day: NaiveDate) -> Result<Vec<NaiveDat
     days(conn, "state = 'open' AND day < $1", day).await
 }
 
-/// Sealed days before a day, whose allowed calls are still there.
+/// Sealed days before a day, whose allowed calls are still there. Without a checkpoint that states the seal, nothing of a day
+/// may leave: verification could not tell it from a theft.
 ///
 /// # Errors
 /// When the database can't be reached.
 pub async fn sealed_before(conn: &mut Conn, day: NaiveDate) -> Result<Vec<NaiveDate>, StoreError> {
-    days(conn, "state = 'sealed' AND day < $1", day).await
+    days(conn, &format!("state = 'sealed' AND day < $1 AND {STATED}"), day).await
 }
 
 /// Days before a day that hold anything.
@@ -132,7 +130,7 @@ pub async fn sealed_before(conn: &mut Conn, day: NaiveDate) -> Result<Vec<NaiveD
 /// # Errors
 /// When the database can't be reached.
 pub async fn present_before(conn: &mut Conn, day: NaiveDate) -> Result<Vec<NaiveDate>, StoreError> {
-    days(conn, "state IN ('sealed', 'reduced') AND day < $1", day).await
+    days(conn, &format!("(state = 'reduced' OR state = 'sealed' AND {STATED}) AND day < $1"), day).await
 }
 
 async fn days(conn: &mut Conn, condition: &str, day: NaiveDate) -> Result<Vec<NaiveDate>, StoreError> {
