@@ -11,6 +11,7 @@ use statuspulse_audit::{
     checkpoint::{Head, NO_PREVIOUS, VERSION},
     merkle::{self, StreamingRoot},
     record::ActorRef,
+    verify::{Options, Verifier},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -85,6 +86,14 @@ fn chain(c: &mut Criterion) {
     c.bench_function("checkpoint_sign", |b| b.iter(|| black_box(&body).clone().sign(&key, None).unwrap()));
     c.bench_function("checkpoint_check_signature", |b| {
         b.iter(|| black_box(&signed).is_signed_by(&key.public_key()).unwrap());
+    });
+    c.bench_function("verify_10000_records", |b| {
+        b.iter(|| {
+            let mut verifier = Verifier::new(Options { keys: vec![key.public_key()], ..Options::default() });
+            verifier.checkpoint(&signed);
+            records.iter().for_each(|record| verifier.record(record));
+            assert!(verifier.finish().ok);
+        });
     });
     c.bench_function("merkle_root_of_10000", |b| b.iter(|| merkle::root(black_box(&leaves))));
     c.bench_function("merkle_streaming_root_of_10000", |b| {
