@@ -89,6 +89,7 @@ async fn a_report_is_one_event_that_holds_no_token() {
         !seen.is_empty()
     })
     .await;
-    let told: Vec<Value> = seen.iter().map(|event| json!([event["detail"]["tokens"], event["detail"]["ended"]])).collect();
+    let told: Vec<Value> =
+        seen.iter().map(|event| json!([event["detail"]["tokens"], event["detail"]["ended"]])).collect();
     assert_eq!((told, seen[0].to_string().contains(&token)), (vec![json!([2, 1])], false));
 }

@@ -98,6 +98,13 @@ impl Ask {
         Self { body: body.to_vec(), ..self.header("Content-Length", &length) }
     }
 
+    /// The whole answer; none from a server that ends meanwhile.
+    pub(crate) async fn try_send(self) -> Option<Reply> {
+        let bytes = [self.head.as_bytes(), b"\r\n", &self.body].concat();
+        let stream = TcpStream::connect(self.address).await.ok()?;
+        Reply::read(&over(stream, &bytes).await)
+    }
+
     /// The whole answer.
     pub(crate) async fn send(self) -> Reply {
         let bytes = [self.head.as_bytes(), b"\r\n", &self.body].concat();
@@ -110,7 +117,10 @@ impl Ask {
 
 /// Sends these bytes and reads until the server closes the connection; all that came.
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let stream = TcpStream::connect(address).await.unwrap();
+    over(TcpStream::connect(address).await.unwrap(), bytes).await
+}
+
+async fn over(stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     let (mut from, mut to) = stream.into_split();
     let writing = async {
         // A server that refuses a request half-way need not read the other half.

@@ -8,6 +8,7 @@ mod first_run;
 mod receiver;
 
 mod http;
+mod kept;
 mod nginx;
 mod oauth;
 mod oauth_secrets;

@@ -193,6 +193,11 @@ impl World {
         self.server = Server::start(command(&self.db, &self.data, more)).await;
     }
 
+    /// Folder of the server's audit spool.
+    pub(crate) fn spool(&self) -> std::path::PathBuf {
+        self.data.path().join("audit/spool")
+    }
+
     pub(crate) fn owner(&self) -> &Person {
         &self.org.owner
     }

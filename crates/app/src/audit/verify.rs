@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use statuspulse_audit::{
     AlertRule, PublicKey, Record, SignedCheckpoint,
     checkpoint::Head,
-    verify::{DroppedDay, Options, Report, Verdict, Verifier},
+    verify::{DroppedDay, Finding, Options, Reason, Report, Verdict, Verifier},
 };
 use statuspulse_store::{
     alerts::Happening,
@@ -118,6 +118,19 @@ pub async fn database(app: &Arc<App>, question: &Question, drained: bool) -> Res
         compare(&mut verifier, copy)?;
     }
     let mut report = verifier.finish();
+    // Retention says what it takes. A day that is gone without is missing, even if a checkpoint knows what was in it.
+    let vanished = gone.iter().find(|day| day.vanished).filter(|_| report.verdict == Verdict::Whole);
+    if let Some(day) = vanished {
+        report.ok = false;
+        report.verdict = Verdict::Incomplete;
+        report.incomplete = Some(Finding {
+            stream: None,
+            sequence: None,
+            reason: Reason::DayUnsealed,
+            checkpoint: None,
+            day: Some(day.day),
+        });
+    }
     if !drained && report.verdict == Verdict::Whole {
         report.ok = false;
         report.verdict = Verdict::Incomplete;

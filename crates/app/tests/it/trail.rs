@@ -106,7 +106,9 @@ async fn without_a_partition_for_today_events_wait_and_an_alert_opens() {
     eventually("an alert opens", async || number(&db, open).await == 1).await;
     let before = number(&db, "SELECT count(*) FROM audit_events WHERE action = 'api.call'").await;
     let next = day.succ_opt().unwrap();
-    let create = format!("CREATE TABLE {name} PARTITION OF audit_events FOR VALUES FROM ('{day} 00:00+00') TO ('{next} 00:00+00')");
+    let create = format!(
+        "CREATE TABLE {name} PARTITION OF audit_events FOR VALUES FROM ('{day} 00:00+00') TO ('{next} 00:00+00')"
+    );
     sql.batch_execute(&create).await.unwrap();
     app.flush().await;
     let after = number(&db, "SELECT count(*) FROM audit_events WHERE action = 'api.call'").await;
@@ -130,10 +132,16 @@ async fn a_flood_of_unknown_tokens_becomes_folds_that_add_up() {
         }
     }
     app.flush().await;
-    let single = number(&db, "SELECT count(*) FROM audit_events WHERE reason = 'unknown' AND action = 'api.call'").await;
+    let single =
+        number(&db, "SELECT count(*) FROM audit_events WHERE reason = 'unknown' AND action = 'api.call'").await;
     let folded = "SELECT sum((detail->>'count')::bigint)::bigint FROM audit_events WHERE action = 'audit.fold'";
-    let valid = number(&db, "SELECT count(*) FROM audit_events WHERE action = 'api.call' AND outcome = 'allowed' AND class = 3").await;
-    let agents = "SELECT max(jsonb_array_length(detail->'user_agents'))::bigint FROM audit_events WHERE action = 'audit.fold'";
+    let valid = number(
+        &db,
+        "SELECT count(*) FROM audit_events WHERE action = 'api.call' AND outcome = 'allowed' AND class = 3",
+    )
+    .await;
+    let agents =
+        "SELECT max(jsonb_array_length(detail->'user_agents'))::bigint FROM audit_events WHERE action = 'audit.fold'";
     let rows = number(&db, "SELECT count(*) FROM audit_events WHERE action = 'audit.fold'").await;
     assert_eq!((single + number(&db, folded).await, valid, number(&db, agents).await), (5_000, 50, 5));
     assert!(rows <= 12 && single <= 12 * 20, "{rows} folds, {single} single events");
