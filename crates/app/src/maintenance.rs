@@ -34,8 +34,9 @@ pub async fn pass(app: &App) -> Result<(), StoreError> {
     let now = app.env.now();
     migrations::make_partitions(&mut app.owner().await?, now).await?;
     match crate::audit::retention::pass(app).await {
-        Ok(done) if done == Default::default() => {}
-        Ok(done) => tracing::info!(?done, "days of the audit trail were sealed, or have left the table"),
+        Ok(None) => {}
+        Ok(Some(done)) if done == Default::default() => {}
+        Ok(Some(done)) => tracing::info!(?done, "days of the audit trail were sealed, or have left the table"),
         Err(error) => tracing::warn!(%error, "days of the audit trail stay as they are; the next round tries again"),
     }
     let mut conn = app.pool.get().await?;

@@ -113,42 +113,46 @@ pub async fn make_partitions(conn: &mut Conn, now: DateTime<Utc>) -> Result<(), 
     let today = now.date_naive();
     let first = today.pred_opt().unwrap_or(today);
     for day in first.iter_days().take(DAYS_AHEAD as usize + 2) {
-        let name = partition_name(day);
-        let present: Exists =
-            sql_query(format!("SELECT to_regclass('{name}') IS NOT NULL AS present")).get_result(conn).await?;
-        if present.present {
-            continue;
-        }
-        let Some(next) = day.checked_add_days(Days::new(1)) else {
-            continue;
-        };
-        conn.transaction(async |conn| {
-            // Two instances may get here at once: the second one finds the table.
-            sql_query(format!("SELECT pg_advisory_xact_lock({LOCK} + 1)")).execute(conn).await?;
-            // Not by `to_regclass`: inside a transaction it may repeat from its cache that the table isn't there.
-            let present: Exists = sql_query(format!(
-                "SELECT EXISTS (SELECT FROM pg_class WHERE relname = '{name}' AND relnamespace =
+        make_partition(conn, day).await?;
+    }
+    Ok(())
+}
+
+/// Makes the partition of one day, where it is missing.
+///
+/// # Errors
+/// When the database can't be reached or refuses.
+pub async fn make_partition(conn: &mut Conn, day: NaiveDate) -> Result<(), StoreError> {
+    let name = partition_name(day);
+    let present =
+        format!("SELECT to_regclass('{name}') IS NOT NULL OR to_regclass('{name}_kept') IS NOT NULL AS present");
+    let present: Exists = sql_query(present).get_result(conn).await?;
+    let Some(next) = day.checked_add_days(Days::new(1)).filter(|_| !present.present) else { return Ok(()) };
+    conn.transaction(async |conn| {
+        // Two instances may get here at once: the second one finds the table.
+        sql_query(format!("SELECT pg_advisory_xact_lock({LOCK} + 1)")).execute(conn).await?;
+        // Not by `to_regclass`: inside a transaction it may repeat from its cache that the table isn't there.
+        let present: Exists = sql_query(format!(
+            "SELECT EXISTS (SELECT FROM pg_class WHERE relname = '{name}' AND relnamespace =
                      (SELECT relnamespace FROM pg_class WHERE oid = 'audit_events'::regclass)) AS present"
-            ))
-            .get_result(conn)
-            .await?;
-            if present.present {
-                return Ok(());
-            }
-            // Made apart and then attached: that stops neither readers nor writers of the other days.
-            conn.batch_execute(&format!(
-                "CREATE TABLE {name} (LIKE audit_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+        ))
+        .get_result(conn)
+        .await?;
+        if present.present {
+            return Ok(());
+        }
+        // Made apart and then attached: that stops neither readers nor writers of the other days.
+        conn.batch_execute(&format!(
+            "CREATE TABLE {name} (LIKE audit_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
                  COMMENT ON TABLE {name} IS 'Audit events of {day} (UTC)';
                  ALTER TABLE audit_events ATTACH PARTITION {name}
                      FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00');
                  INSERT INTO audit_partitions (day, state) VALUES ('{day}', 'open') ON CONFLICT DO NOTHING"
-            ))
-            .await?;
-            Ok::<_, StoreError>(())
-        })
+        ))
         .await?;
-    }
-    Ok(())
+        Ok::<_, StoreError>(())
+    })
+    .await
 }
 
 pub(crate) fn partition_name(day: NaiveDate) -> String {

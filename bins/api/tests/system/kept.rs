@@ -83,7 +83,8 @@ async fn wrong(db: &TestDb, answered: &[String]) -> Vec<(String, i64)> {
 
 /// Waits until the trail has all of them once.
 async fn all_there(db: &TestDb, answered: &[String]) {
-    eventually("everything that was answered is in the trail once", async || wrong(db, answered).await.is_empty()).await;
+    eventually("everything that was answered is in the trail once", async || wrong(db, answered).await.is_empty())
+        .await;
 }
 
 async fn tokens(world: &World) -> Vec<String> {
@@ -166,11 +167,7 @@ async fn outage(back: impl FnOnce(&World), away: impl FnOnce(&World)) {
 /// spec: audit A7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_were_judged_without_the_database_are_in_the_trail_afterwards() {
-    outage(
-        |world| world.db.cluster().restart().unwrap(),
-        |world| world.db.cluster().kill_postgres().unwrap(),
-    )
-    .await;
+    outage(|world| world.db.cluster().restart().unwrap(), |world| world.db.cluster().kill_postgres().unwrap()).await;
 }
 
 /// A table that somebody has locked is no reason to lose anything either, and what is locked is only the trail.
@@ -204,7 +201,10 @@ async fn stopped_in_order_a_server_leaves_nothing_in_its_spool() {
     let missing = wrong(&world.db, &answered).await;
     let spool = world.spool();
     let left = spawn_blocking(move || {
-        std::fs::read_dir(spool).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok()).collect::<Vec<_>>()
+        std::fs::read_dir(spool)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+            .collect::<Vec<_>>()
     });
     let mut left = left.await.unwrap();
     left.retain(|name| name.ends_with(".spool"));

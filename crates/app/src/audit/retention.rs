@@ -39,21 +39,20 @@ pub struct Done {
     pub dropped: Vec<NaiveDate>,
 }
 
-/// One round. Several instances take turns; who comes second finds nothing to do.
+/// One round; none while another instance is at it.
 ///
 /// # Errors
 /// When the database can't be reached, or an archive can't be written: then its day stays.
-pub async fn pass(app: &App) -> Result<Done, AppError> {
+pub async fn pass(app: &App) -> Result<Option<Done>, AppError> {
     let mut owner = app.owner().await?;
     let mut done = Done::default();
     if !partitions::take_turn(&mut owner).await? {
-        return Ok(done);
+        return Ok(None);
     }
     let now = app.env.now();
     let today = now.date_naive();
     for day in partitions::open_before(&mut owner, (now - SETTLED).date_naive()).await? {
-        let sealed = partitions::root_of(&mut owner, day).await?;
-        if partitions::seal(&mut owner, &sealed, now).await? {
+        if partitions::seal(&mut owner, day, now).await?.is_some() {
             done.sealed.push(day);
         }
     }
@@ -72,7 +71,7 @@ pub async fn pass(app: &App) -> Result<Done, AppError> {
         note(app, day, json!({"kept": 0}), None).await?;
         done.dropped.push(day);
     }
-    Ok(done)
+    Ok(Some(done))
 }
 
 fn days_before(today: NaiveDate, span: std::time::Duration) -> NaiveDate {

@@ -3,19 +3,23 @@
 //! nothing and skips nothing.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration as Span, NaiveDate, Utc};
 use serde_json::json;
 use statuspulse_audit::{Action, AlertRule, Class, Digest, Entry, Event, Outcome, Record, chain};
 use statuspulse_spool::{Recovered, Tail};
 use statuspulse_store::{
+    StoreError,
     alerts::Happening,
-    audit::writer::{Head, TurnError, Writer, read_entry},
-    pool,
+    audit::{
+        partitions,
+        writer::{Head, TurnError, Writer, read_entry},
+    },
+    migrations, pool,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -33,6 +37,8 @@ const BATCH_BYTES: usize = 8 << 20;
 const GATHER: Duration = Duration::from_millis(100);
 /// How often the last use of keys is written.
 const USAGE_EVERY: Duration = Duration::from_secs(10);
+/// How long a day may be without a partition until it is made.
+const UNATTENDED: Duration = Duration::from_secs(60);
 /// How long a failed turn waits for the next.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -52,6 +58,10 @@ pub(super) struct Tailer {
     waiting: Vec<oneshot::Sender<()>>,
     retry_at: Option<Instant>,
     recovered: bool,
+    /// Days of the turn that is under way, or has failed.
+    days: BTreeSet<NaiveDate>,
+    /// Since when one of them has no partition.
+    without_partition: Option<Instant>,
 }
 
 /// A stretch of a file of the spool.
@@ -88,6 +98,8 @@ impl Tailer {
             waiting: Vec::new(),
             retry_at: None,
             recovered: false,
+            days: BTreeSet::new(),
+            without_partition: None,
         }
     }
 
@@ -149,10 +161,12 @@ impl Tailer {
             return false;
         }
         self.retry_at = None;
+        self.make_partitions().await;
         let until = if self.waiting.is_empty() { None } else { self.newest().await };
         loop {
             match self.step(until).await {
                 Ok(true) => {
+                    self.without_partition = None;
                     self.app.recorder.waiting_since_ms.store(0, Ordering::Relaxed);
                     return true;
                 }
@@ -162,6 +176,25 @@ impl Tailer {
                     return false;
                 }
             }
+        }
+    }
+
+    /// A day whose partition nobody has made in the meantime gets one: whoever took it away has been told by then, and events
+    /// that come late may be of a day for which none was made ahead.
+    async fn make_partitions(&mut self) {
+        if self.without_partition.is_none_or(|since| since.elapsed() < UNATTENDED) {
+            return;
+        }
+        self.without_partition = None;
+        let made = async {
+            let mut owner = self.app.owner().await?;
+            for day in &self.days {
+                migrations::make_partition(&mut owner, *day).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = made.await {
+            tracing::warn!(%error, "a missing partition of the audit trail could not be made");
         }
     }
 
@@ -186,6 +219,7 @@ impl Tailer {
             TurnError::NoPartition(_) => {
                 let happening = self.happening(AlertRule::WatchImpaired, 1, "audit_partition_missing");
                 self.happenings.add(happening);
+                self.without_partition.get_or_insert_with(Instant::now);
                 tracing::error!(%error, "audit events wait for a partition");
             }
             TurnError::Overtaken => {
@@ -347,7 +381,8 @@ impl Tailer {
             return Ok(0);
         }
         let now = self.app.env.now();
-        let mut batch = Batch::new(&self.app, self.head, now, portion.aside);
+        let app = Arc::clone(&self.app);
+        let mut batch = Batch::new(&app, self.head, now, portion.aside);
         let mut moved: HashMap<String, (u64, u64)> = HashMap::new();
         for waiting in self.pending.iter().take(from_spool) {
             if let Some(event) = &waiting.event {
@@ -361,6 +396,7 @@ impl Tailer {
             batch.add_gap(lost, "not_kept");
         }
         let outbox = i64::try_from(portion.outbox).unwrap_or(i64::MAX);
+        let mut days = BTreeSet::new();
         let writing = async {
             let turn = writer.begin().await?;
             if outbox > 0 {
@@ -369,6 +405,7 @@ impl Tailer {
                 }
             }
             let (records, aside) = batch.place()?;
+            days.extend(records.iter().map(|record| record.entry.occurred_at.date_naive()));
             if records.is_empty() && moved.is_empty() {
                 return Ok((records, 0));
             }
@@ -377,10 +414,14 @@ impl Tailer {
                 turn.put_aside((self.app.recorder.stream, put.sequence), put.source, &put.bytes, &put.error, now)
                     .await?;
             }
+            // Once the rows are there: whoever seals one of their days has done so before, or waits for them.
+            reopen(&app, &days, now).await?;
             turn.commit().await?;
             Ok((records, aside.len()))
         };
-        let (records, aside) = Writer::in_time(writing).await?;
+        let written = Writer::in_time(writing).await;
+        self.days = days;
+        let (records, aside) = written?;
         self.apply(&records, from_spool, moved, lost, aside).await;
         Ok(records.len().max(from_spool))
     }
@@ -526,6 +567,23 @@ impl<'a> Batch<'a> {
         }
         Ok((records, self.aside))
     }
+}
+
+/// Days that are sealed already, and get another event, are sealed again.
+async fn reopen(app: &App, days: &BTreeSet<NaiveDate>, now: DateTime<Utc>) -> Result<(), TurnError> {
+    let settled = (now - Span::days(1)).date_naive();
+    let late: Vec<NaiveDate> = days.range(..settled).copied().collect();
+    if late.is_empty() {
+        return Ok(());
+    }
+    let unavailable = |error: StoreError| TurnError::Unavailable(error.to_string());
+    let mut owner = app.owner().await.map_err(unavailable)?;
+    for day in late {
+        if partitions::reopen(&mut owner, day).await.map_err(unavailable)? {
+            tracing::warn!(%day, "an event has come late: its day is sealed again");
+        }
+    }
+    Ok(())
 }
 
 fn gap(app: &App, now: DateTime<Utc>, count: u64, reason: &str) -> Result<Event, AppError> {

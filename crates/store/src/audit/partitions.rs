@@ -207,21 +207,28 @@ fn bounds(day: NaiveDate) -> (DateTime<Utc>, DateTime<Utc>) {
     (from, from + Duration::days(1))
 }
 
-/// Seals a day. Needs the owner.
+/// Seals a day: rows and root as they are while nobody can add to them. None when it is sealed already. Needs the owner.
 ///
 /// # Errors
-/// When the database can't be reached.
-pub async fn seal(conn: &mut Conn, sealed: &Sealed, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let done = sql_query(
-        "UPDATE audit_partitions SET state = 'sealed', rows = $2, root = $3, sealed_at = $4 WHERE day = $1 AND state = 'open'",
-    )
-    .bind::<Date, _>(sealed.day)
-    .bind::<BigInt, _>(sealed.rows.cast_signed())
-    .bind::<Bytea, _>(sealed.root.as_slice())
-    .bind::<Timestamptz, _>(now)
-    .execute(conn)
-    .await?;
-    Ok(done == 1)
+/// When the database can't be reached, or a row can't be read.
+pub async fn seal(conn: &mut Conn, day: NaiveDate, now: DateTime<Utc>) -> Result<Option<Sealed>, StoreError> {
+    conn.transaction(async |conn| {
+        // Who writes to the day holds this off until it has committed, and who comes later finds the seal.
+        conn.batch_execute(&format!("LOCK TABLE {} IN SHARE MODE", partition_name(day))).await?;
+        let sealed = root_of(conn, day).await?;
+        let done = sql_query(
+            "UPDATE audit_partitions SET state = 'sealed', rows = $2, root = $3, sealed_at = $4
+             WHERE day = $1 AND state = 'open'",
+        )
+        .bind::<Date, _>(sealed.day)
+        .bind::<BigInt, _>(sealed.rows.cast_signed())
+        .bind::<Bytea, _>(sealed.root.as_slice())
+        .bind::<Timestamptz, _>(now)
+        .execute(conn)
+        .await?;
+        Ok((done == 1).then_some(sealed))
+    })
+    .await
 }
 
 /// Opens sealed days again, into which an event is to be written that comes late. Needs the owner.
