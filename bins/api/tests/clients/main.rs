@@ -21,6 +21,7 @@ mod server;
 mod support;
 
 mod browser;
+mod geo;
 mod libraries;
 mod loopback;
 mod oauth2_crate;

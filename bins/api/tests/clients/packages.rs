@@ -55,11 +55,20 @@ const PYTHON: Folder = Folder {
 /// Where the packages are, or why there are none: said by every test that wants them, tried once.
 type Ready = OnceCell<Result<PathBuf, String>>;
 
+/// The packages of npm.
+async fn of_npm() -> &'static Path {
+    static READY: Ready = OnceCell::const_new();
+    READY.get_or_init(|| NODE.prepared(fetch_node)).await.as_ref().unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// A country database that is free to use: the package declares CC0-1.0, its text CC BY 4.0 by the NRO.
+pub(crate) async fn countries() -> PathBuf {
+    of_npm().await.join("node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb")
+}
+
 /// Runs a program of `node/` with a step and settings; answers what it reports.
 pub(crate) async fn node(program: &str, step: &str, settings: &Value) -> Value {
-    static READY: Ready = OnceCell::const_new();
-    let folder =
-        READY.get_or_init(|| NODE.prepared(fetch_node)).await.as_ref().unwrap_or_else(|failure| panic!("{failure}"));
+    let folder = of_npm().await;
     report(Command::new("node").arg(folder.join(program)).arg(step).arg(settings.to_string())).await
 }
 
