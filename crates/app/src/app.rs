@@ -168,7 +168,7 @@ impl App {
     /// Whether this is a server, whose tasks run, and not the command line.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        self.recorder.spool().is_some()
+        self.recorder.figures().is_some()
     }
 
     /// Puts the checks of stored hashes off for as long as the answer is held: calls are then judged by the keyed digest,

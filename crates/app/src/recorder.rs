@@ -32,6 +32,7 @@ use uuid::Uuid;
 use crate::{app::App, error::AppError};
 
 pub use fold::Flood;
+pub use statuspulse_spool::Figures;
 pub use watch::raise;
 
 /// Alerts and notes of use that wait to be written, at most.
@@ -244,10 +245,10 @@ impl Recorder {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Bytes on disk, and how many there may be; none without a spool.
+    /// How the spool is doing; none at the command line, which has none.
     #[must_use]
-    pub fn spool(&self) -> Option<&Spool> {
-        self.spool.get()
+    pub fn figures(&self) -> Option<Figures> {
+        self.spool.get().map(Spool::figures)
     }
 
     /// Waits until everything that was kept before is in the table, at most that long. Answers whether it is.

@@ -31,11 +31,12 @@ pub async fn put(conn: &mut Conn, events: &[Entry]) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
-    sql_query("INSERT INTO audit_outbox (event) SELECT * FROM unnest($1)")
+    let put = sql_query("INSERT INTO audit_outbox (event) SELECT * FROM unnest($1)")
         .bind::<Array<Jsonb>, _>(events)
         .execute(conn)
-        .await?;
-    Ok(())
+        .await;
+    // Whatever stands in the way of the trail, the change is not at fault: trying again may help (audit §2).
+    put.map(drop).map_err(|error| StoreError::Unavailable(format!("an audit event can't be written: {error}")))
 }
 
 #[derive(diesel::QueryableByName)]

@@ -80,6 +80,11 @@ fn reasons(state: &State) -> (Vec<ReadinessReason>, Vec<ReadinessReason>) {
     if app.recorder.is_full() {
         degraded.push(reason("audit_spool_full", "the audit spool has no room; see STATUSPULSE_AUDIT_SPOOL_LIMIT"));
     }
+    let spool = app.recorder.figures();
+    if spool.is_some_and(|figures| figures.bytes > figures.limit / 2) {
+        degraded
+            .push(reason("audit_spool_half", "the audit spool is more than half full; events wait for the database"));
+    }
     if app.geo.is_broken() {
         degraded.push(reason("geo_database", "STATUSPULSE_GEO_DATABASE can't be read; events have no country"));
     }

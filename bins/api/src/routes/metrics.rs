@@ -13,7 +13,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use statuspulse_app::{App, AppError};
+use statuspulse_app::{App, AppError, recorder::Figures};
 
 use super::Answer;
 use crate::http::Context;
@@ -109,6 +109,9 @@ fn registry(app: &App) -> Registry {
     );
     let lag = ConstGauge::new(app.recorder.lag(app).as_secs_f64());
     all.register_with_unit("audit_lag", "How long the oldest audit event waits for the table", Unit::Seconds, lag);
+    if let Some(figures) = app.recorder.figures() {
+        register_spool(&mut all, &figures);
+    }
     let (succeeded, failed) = app.deliveries.read();
     all.register(
         "webhooks_delivered",
@@ -123,6 +126,24 @@ fn registry(app: &App) -> Registry {
     all.register("oauth_cleanup_rows", "Rows that the clean-up has taken", cleaned);
     all.register("oauth_cleanup_rounds", "Rounds of the clean-up", ConstCounter::new(app.oauth_cleaned.rounds()));
     all
+}
+
+fn register_spool(all: &mut Registry, figures: &Figures) {
+    let bytes = |bytes: u64| ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+    all.register_with_unit("audit_spool", "What the audit spool takes on the disk", Unit::Bytes, bytes(figures.bytes));
+    all.register_with_unit("audit_spool_limit", "What it may take", Unit::Bytes, bytes(figures.limit));
+    all.register_with_unit(
+        "audit_spool_pending",
+        "Of it, what is not in the table yet",
+        Unit::Bytes,
+        bytes(figures.pending),
+    );
+    all.register("audit_appends", "Events appended to the spool", ConstCounter::new(figures.appended));
+    all.register("audit_slow_appends", "Appends that took longer than 5 ms", ConstCounter::new(figures.slow_appends));
+    all.register("audit_syncs", "Syncs of a file of the spool", ConstCounter::new(figures.syncs));
+    all.register("audit_failed_syncs", "Syncs of a file that failed", ConstCounter::new(figures.failed_syncs));
+    let slowest = ConstGauge::new(figures.slowest_append.as_secs_f64());
+    all.register_with_unit("audit_slowest_append", "The longest that one append took", Unit::Seconds, slowest);
 }
 
 fn count(number: usize) -> i64 {

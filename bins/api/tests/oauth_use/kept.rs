@@ -133,7 +133,7 @@ async fn a_token_without_its_event_is_not_issued() {
     let tokens = count(&world, "oauth_access_tokens").await;
     db.batch_execute("DROP TRIGGER no_events ON audit_outbox").await.unwrap();
     let redeemed = world.redeem(&client, &code).await.status;
-    assert_eq!((failed, tokens, redeemed), (500, 0, 200));
+    assert_eq!((failed, tokens, redeemed), (503, 0, 200));
 }
 
 /// spec: oauth N6
