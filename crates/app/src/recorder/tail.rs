@@ -206,6 +206,11 @@ impl Tailer {
         }
     }
 
+    fn waits_since(&self, moment: Duration) {
+        let moment = u64::try_from(moment.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.app.recorder.waiting_since_ms.store(moment, Ordering::Relaxed);
+    }
+
     fn note_waiting(&self) {
         let now = u64::try_from(self.app.env.monotonic().as_millis()).unwrap_or(u64::MAX).max(1);
         // Since the first: later ones don't make it younger.
@@ -439,6 +444,9 @@ impl Tailer {
             self.usage.note(&record.entry);
         }
         if let Some(last) = records.last() {
+            // Under a steady load something always waits; what counts is how old it is.
+            let age = (self.app.env.now() - last.entry.occurred_at).to_std().unwrap_or_default();
+            self.waits_since(self.app.env.monotonic().saturating_sub(age));
             self.head = Head { sequence: last.sequence, hash: last.hash };
         }
         self.pending.drain(..from_spool);
