@@ -49,6 +49,8 @@ pub struct Caller {
     pub origin: Origin,
     /// When the request came in, before any waiting.
     pub arrived_at: DateTime<Utc>,
+    /// The scope by which a key was let in: which scopes a key can do without is read out of the trail.
+    pub scope: Option<&'static str>,
     recorded: Arc<AtomicBool>,
 }
 
@@ -56,7 +58,7 @@ impl Caller {
     /// A caller.
     #[must_use]
     pub fn new(principal: Principal, origin: Origin, arrived_at: DateTime<Utc>) -> Self {
-        Self { principal, origin, arrived_at, recorded: Arc::default() }
+        Self { principal, origin, arrived_at, scope: None, recorded: Arc::default() }
     }
 
     /// An operator at the command line.
@@ -117,6 +119,9 @@ impl Caller {
         if self.origin.request_id.is_some() {
             let latency = now.signed_duration_since(self.arrived_at).num_microseconds().unwrap_or_default();
             detail.insert("latency_us".into(), latency.max(0).into());
+        }
+        if let Some(scope) = self.scope {
+            detail.insert("required_scope".into(), scope.into());
         }
         Ok(Event {
             id: EventId::from_uuid(app.env.id()?),

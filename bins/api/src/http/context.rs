@@ -273,7 +273,10 @@ async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
             Ok(context.access()?.require_admin()?)
         }
         Who::MemberOrKey(scope) => match presented_key(context, Some(scope), route).await? {
-            Some(found) => admit_key(context, found, true).await,
+            Some(found) => {
+                context.caller.scope = Some(scope);
+                admit_key(context, found, true).await
+            }
             None => session(context, route, true).await,
         },
         Who::OwnKey => match presented_key(context, None, route).await? {

@@ -14,7 +14,8 @@ use statuspulse_store::{
 
 use super::{
     KeyView, Warning, allowlist_for, allowlist_warnings, check_key_name, check_rate_limit, check_recipient,
-    create::Errors, current_of, current_status, lost_race, notes_for, refuse_revoked, scopes_for, view,
+    create::Errors, current_of, current_status, lost_race, notes_for, refuse_revoked, scopes_for, sources::network_of,
+    view,
 };
 use crate::{
     app::App,
@@ -287,17 +288,22 @@ pub async fn set_allowlist(
             });
             Vec::new()
         });
-        let mut blocked: BTreeMap<Cidr, i64> = BTreeMap::new();
-        for source in sources.iter().filter(|source| !list.contains(source.ip.ip())) {
-            let length = if source.ip.is_ipv4() { 24 } else { 48 };
-            if let Some(network) = Cidr::enclosing(source.ip.ip(), length) {
-                *blocked.entry(network).or_default() += source.calls;
+        let mut blocked: BTreeMap<Option<Cidr>, i64> = BTreeMap::new();
+        for source in sources {
+            let ip = source.ip.map(|network| network.ip());
+            if !ip.is_some_and(|ip| list.contains(ip)) {
+                *blocked.entry(ip.and_then(network_of)).or_default() += source.calls;
             }
         }
         warnings.extend(blocked.into_iter().take(WARNINGS).map(|(network, calls)| Warning {
             code: "blocks_recent_source",
             field: "allowed_cidrs".into(),
-            detail: format!("the new list blocks {network}, from which {calls} calls came in the last 7 days"),
+            detail: match network {
+                Some(network) => {
+                    format!("the new list blocks {network}, from which {calls} calls came in the last 7 days")
+                }
+                None => format!("the new list blocks {calls} calls of the last 7 days whose address was unknown"),
+            },
         }));
     }
     Ok((view, warnings))

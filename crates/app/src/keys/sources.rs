@@ -39,8 +39,8 @@ const JOINED: usize = 4;
 /// The calls from one network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// A /24 or a /48.
-    pub network: Cidr,
+    /// A /24 or a /48; none: calls from an unknown address, which every list refuses.
+    pub network: Option<Cidr>,
     /// Where it is, as far as that is known.
     pub country: Option<String>,
     /// Calls from there.
@@ -121,7 +121,7 @@ pub async fn suggest(app: &App, caller: &Caller, access: &Access, id: KeyId) -> 
     let unused = granted.into_iter().filter(|name| !used.iter().any(|used| used == name));
     Ok(Suggestions {
         unused_scopes: unused.map(|name| name.to_string()).collect(),
-        allowlist: joined(rows.iter().map(|row| (row.ip.ip(), row.calls))),
+        allowlist: joined(rows.iter().filter_map(|row| Some((row.ip?.ip(), row.calls)))),
         days: SUGGEST_DAYS,
         calls: rows.iter().map(|row| row.calls).sum(),
     })
@@ -135,14 +135,19 @@ async fn note(app: &App, caller: &Caller, access: &Access, id: KeyId) -> Result<
         .await
 }
 
+/// The network by which sources are grouped: a /24 or a /48.
+pub(super) fn network_of(ip: IpAddr) -> Option<Cidr> {
+    Cidr::enclosing(ip, if ip.is_ipv4() { 24 } else { 48 })
+}
+
 fn judge(rows: &[SourceRow], list: Option<&Allowlist>) -> Preview {
-    let mut sources: BTreeMap<Cidr, Source> = BTreeMap::new();
+    let mut sources: BTreeMap<Option<Cidr>, Source> = BTreeMap::new();
     for row in rows {
-        let ip = row.ip.ip();
-        let Some(network) = Cidr::enclosing(ip, if ip.is_ipv4() { 24 } else { 48 }) else { continue };
+        let ip = row.ip.map(|network| network.ip());
+        let network = ip.and_then(network_of);
         let source = sources.entry(network).or_insert(Source { network, country: None, calls: 0, blocked: 0 });
         source.calls += row.calls;
-        if list.is_some_and(|list| !list.contains(ip)) {
+        if list.is_some_and(|list| !ip.is_some_and(|ip| list.contains(ip))) {
             source.blocked += row.calls;
         }
         source.country = source.country.take().or_else(|| row.country.clone());
@@ -192,6 +197,14 @@ mod tests {
         let three = joined_of(&["198.51.100.1", "198.51.100.2", "198.51.100.3"]);
         let four = joined_of(&["198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.200"]);
         assert_eq!((three.len(), four), (3, vec!["198.51.100.0/24".to_owned()]));
+    }
+
+    #[test]
+    fn a_call_from_an_unknown_address_is_refused_by_every_list_and_by_none_is_not() {
+        let rows = [SourceRow { ip: None, country: None, calls: 3 }];
+        let list = Allowlist::parse(&["0.0.0.0/0", "::/0"], AllowAny::Yes).unwrap();
+        let (held, free) = (judge(&rows, Some(&list)), judge(&rows, None));
+        assert_eq!((held.would_be_blocked, free.would_be_blocked, held.sources[0].network), (3, 0, None));
     }
 
     #[test]
