@@ -11,6 +11,7 @@ use crate::http::{
 };
 
 pub(crate) mod apps;
+pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod authorized_apps;
 pub(crate) mod docs;
@@ -86,7 +87,9 @@ pub static ROUTES: &[Route] = &[
     route!("POST" "/v1/orgs/{org}/keys/{id}/disable" Who::Writer, keys::disable),
     route!("POST" "/v1/orgs/{org}/keys/{id}/enable" Who::Writer, keys::enable),
     route!("PUT" "/v1/orgs/{org}/keys/{id}/allowlist" Who::Writer, keys::set_allowlist),
+    route!("POST" "/v1/orgs/{org}/keys/{id}/allowlist/preview" Who::Member, keys::preview_allowlist),
     route!("POST" "/v1/orgs/{org}/keys/{id}/explain" Who::Member, keys::explain),
+    route!("GET" "/v1/orgs/{org}/keys/{id}/suggestions" Who::Member, keys::suggest),
     route!("GET" "/v1/orgs/{org}/settings" Who::Member, settings::show),
     route!("PATCH" "/v1/orgs/{org}/settings" Who::Admin, settings::change),
     route!("GET" "/v1/keys/self" Who::OwnKey, keys::own),
@@ -113,6 +116,10 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/orgs/{org}/webhooks/{id}/deliveries" Who::Member, webhooks::deliveries),
     route!("POST" "/v1/orgs/{org}/webhooks/{id}/deliveries/{delivery}/retry" Who::Admin, webhooks::retry),
     route!("GET" "/v1/orgs/{org}/inventory" Who::MemberOrKey("keys:read"), keys::inventory),
+    route!("GET" "/v1/orgs/{org}/audit/events" Who::MemberOrKey("audit:read"), audit::list),
+    route!("GET" "/v1/orgs/{org}/audit/events/{id}" Who::MemberOrKey("audit:read"), audit::show),
+    route!("GET" "/v1/orgs/{org}/audit/export" Who::MemberOrKey("audit:read"), audit::export),
+    route!("GET" "/v1/orgs/{org}/audit/checkpoints" Who::MemberOrKey("audit:read"), audit::checkpoints),
     route!("POST" "/v1/leaks" Who::Anyone, leaks::report),
     route!("POST" "/v1/leaks/github" Who::Anyone, leaks::report_by_github),
     route!("GET" "/v1/me/grants" Who::Session, grants::own),

@@ -1,5 +1,6 @@
 //! The audit trail: its checkpoints, how it is read and exported, verified and proven, kept and erased.
 
+pub mod ask;
 pub mod checkpoint;
 pub mod erase;
 pub mod export;

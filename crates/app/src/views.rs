@@ -16,9 +16,14 @@ use crate::{
     settings::EndedKey,
 };
 
+mod audit;
 mod oauth;
 mod webhooks;
 
+pub use audit::{
+    ActorJson, BasisJson, CheckpointKeyJson, CheckpointPageJson, EventJson, EventPageJson, PreviewJson, SourceJson,
+    SuggestionsJson,
+};
 pub use oauth::{
     AddedSecretJson, AppJson, AppPageJson, AppSecretJson, ClientSecretJson, FailureJson, FailurePageJson, GrantAppJson,
     GrantJson, GrantPageJson, GrantUserJson, RegisteredJson, RevokedGrantsJson,

@@ -156,6 +156,17 @@ pub(crate) struct NewAllowlist {
     pub(crate) allow_any: bool,
 }
 
+/// An allowlist that is thought of.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ThoughtOfAllowlist {
+    /// 1 to 50 networks of any width; null means any address.
+    #[serde(deserialize_with = "required_nullable")]
+    pub(crate) allowed_cidrs: Option<Vec<String>>,
+    /// Days to look back: 1 to 30, 7 when left out.
+    pub(crate) days: Option<i64>,
+}
+
 /// A call to be explained.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -6,13 +6,13 @@ use statuspulse_app::{
     keys::{self, ListKeys, Switch},
     views::{
         AllowlistJson, ClaimedJson, ExplanationJson, InventoryJson, IssuedJson, KeyJson, KeyPageJson, MatrixJson,
-        ReceiptJson, RotatedJson,
+        PreviewJson, ReceiptJson, RotatedJson, SuggestionsJson,
     },
 };
 
 use super::{
     Answer,
-    dto::{CallToExplain, ChangedKey, NewAllowlist, NewKey, Nothing, Revocation, Rotation},
+    dto::{CallToExplain, ChangedKey, NewAllowlist, NewKey, Nothing, Revocation, Rotation, ThoughtOfAllowlist},
 };
 use crate::http::{ApiError, Context, error::Problem, query};
 
@@ -176,6 +176,32 @@ pub(crate) async fn set_allowlist(context: Context) -> Answer {
     let (view, warnings) =
         keys::set_allowlist(app, &context.caller, access, id, body.allowed_cidrs, body.allow_any).await?;
     Ok(HttpResponse::Ok().json(AllowlistJson::new(app, view, warnings)))
+}
+
+/// Which past calls an allowlist would have refused. Changes nothing.
+#[utoipa::path(post, path = "/v1/orgs/{org}/keys/{id}/allowlist/preview", tag = "keys", security(("session" = [])),
+    params(("org" = String, Path), ("id" = uuid::Uuid, Path)), request_body = ThoughtOfAllowlist, responses(
+    (status = 200, description = "calls by network, those included that the present list refused", body = PreviewJson),
+    (status = 404, body = Problem), (status = 422, description = "an entry is refused", body = Problem),
+    (status = 503, description = "there are too many calls to look through", body = Problem)))]
+pub(crate) async fn preview_allowlist(context: Context) -> Answer {
+    let id = context.id("key")?;
+    let body: ThoughtOfAllowlist = context.json().await?;
+    let (app, access) = (context.app(), context.access()?);
+    let preview = keys::preview(app, &context.caller, access, id, body.allowed_cidrs, body.days).await?;
+    Ok(HttpResponse::Ok().json(PreviewJson::from(preview)))
+}
+
+/// What a key could do without, from its accepted calls of 30 days. Nothing is applied.
+#[utoipa::path(get, path = "/v1/orgs/{org}/keys/{id}/suggestions", tag = "keys", security(("session" = [])),
+    params(("org" = String, Path), ("id" = uuid::Uuid, Path)), responses(
+    (status = 200, description = "scopes that no call needed, and a list that all calls would pass", body = SuggestionsJson),
+    (status = 404, body = Problem),
+    (status = 503, description = "there are too many calls to look through", body = Problem)))]
+pub(crate) async fn suggest(context: Context) -> Answer {
+    let (app, access) = (context.app(), context.access()?);
+    let suggestions = keys::suggest(app, &context.caller, access, context.id("key")?).await?;
+    Ok(HttpResponse::Ok().json(SuggestionsJson::from(suggestions)))
 }
 
 /// Explain how a call would be judged.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use statuspulse_audit::{Action, Record, export::Format};
-use statuspulse_policy::OrganizationId;
+use statuspulse_policy::{EventId, OrganizationId};
 use statuspulse_store::audit::trail::{self, Filter, Order, Place};
 
 use super::read;
@@ -61,7 +61,37 @@ pub async fn begin(
     Ok(Export { app: Arc::clone(app), format, filter, after, begun: false, ended: false, events: 0 })
 }
 
+/// The place of the last event that somebody has received: an export goes on behind it.
+///
+/// # Errors
+/// 422 where the organization has no such event, or has it no more; 503.
+pub async fn behind(app: &App, access: Option<&Access>, event: &str) -> Result<Place, AppError> {
+    let unknown = || {
+        let detail = "give the id of the last event that arrived; where it has left the trail, begin anew with `from`";
+        AppError::field("after", "unknown_event", detail)
+    };
+    let id: EventId = event.parse().map_err(|_| unknown())?;
+    let organization = access.map(|access| access.organization.id);
+    let found = trail::find(&mut *app.conn().await?, organization, id).await?;
+    found.as_ref().map(Place::from).ok_or_else(unknown)
+}
+
 impl Export {
+    /// The media type of what follows: one that goes on has no header line.
+    #[must_use]
+    pub const fn content_type(&self) -> &'static str {
+        match (self.format, self.after) {
+            (Format::Csv, Some(_)) => "text/csv; charset=utf-8; header=absent",
+            (format, _) => format.content_type(),
+        }
+    }
+
+    /// The form of the lines.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
     /// The next lines; none at the end.
     ///
     /// # Errors

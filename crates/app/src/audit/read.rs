@@ -95,7 +95,8 @@ pub async fn show(app: &App, caller: &Caller, access: &Access, id: EventId) -> R
     Ok(found)
 }
 
-/// The event of a reading, before its answer. What was asked for stands in it, but for an address, which could not be erased.
+/// The event of a reading, before its answer. What was asked for stands in it, but for an address, which could not be erased,
+/// and an actor that is no id: whatever somebody has typed there, an address or a secret among it, is nobody's actor.
 pub(crate) async fn note(
     app: &App,
     caller: &Caller,
@@ -107,8 +108,9 @@ pub(crate) async fn note(
     let class = if action == Action::AuditExport { Class::A } else { Class::B };
     let mut event = caller.event(app, class, action, organization)?;
     event.status = event.origin.request_id.map(|_| 200);
+    let actor = filter.actor.as_deref().filter(|actor| uuid::Uuid::parse_str(actor).is_ok());
     let texts = [
-        ("actor", filter.actor.clone()),
+        ("actor", actor.map(str::to_owned)),
         ("action", filter.action.clone()),
         ("outcome", filter.outcome.clone()),
         ("country", filter.country.clone()),
@@ -119,6 +121,9 @@ pub(crate) async fn note(
         if let Some(text) = text {
             event = event.with(name, text);
         }
+    }
+    if filter.actor.is_some() && actor.is_none() {
+        event = event.with("by_actor", true);
     }
     if filter.network.is_some() {
         event = event.with("by_address", true);
