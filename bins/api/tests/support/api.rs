@@ -122,8 +122,13 @@ impl Ask<'_> {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
+    /// The answer with its body unread.
+    pub(crate) async fn response(self) -> ServiceResponse<BoxBody> {
+        (self.api.call)(self.request).await
+    }
+
     pub(crate) async fn send(self) -> Reply {
-        let response = (self.api.call)(self.request).await;
+        let response = self.response().await;
         let (_, response) = response.into_parts();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = to_bytes(response.into_body()).await.unwrap_or_else(|_| panic!("the body broke"));
