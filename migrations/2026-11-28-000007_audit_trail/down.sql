@@ -1,3 +1,5 @@
+DROP INDEX audit_events_action;
+DROP INDEX audit_events_address;
 ALTER TABLE audit_events ALTER COLUMN leaf DROP NOT NULL;
 ALTER TABLE audit_events ALTER COLUMN prev DROP NOT NULL;
 ALTER TABLE audit_events ALTER COLUMN hash DROP NOT NULL;

@@ -117,6 +117,9 @@ SELECT jsonb_build_object(
     'fingerprint', encode(fingerprint, 'hex'), 'request_id', request_id, 'detail', detail)
 FROM audit_events ORDER BY occurred_at, stream, sequence;
 TRUNCATE audit_events;
+-- What people ask beside pages and actors: what one address did, and the few actions among the many calls.
+CREATE INDEX audit_events_address ON audit_events (organization_id, ip, occurred_at DESC);
+CREATE INDEX audit_events_action ON audit_events (organization_id, action, occurred_at DESC) WHERE action <> 'api.call';
 ALTER TABLE audit_events ALTER COLUMN leaf SET NOT NULL;
 ALTER TABLE audit_events ALTER COLUMN prev SET NOT NULL;
 ALTER TABLE audit_events ALTER COLUMN hash SET NOT NULL;
