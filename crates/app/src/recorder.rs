@@ -24,7 +24,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use statuspulse_audit::{Class, Entry, Event};
 use statuspulse_policy::KeyId;
-use statuspulse_spool::{AppendError, Spool};
+use statuspulse_spool::{AppendError, Spool, SpoolError};
 use statuspulse_store::{Conn, StoreError, alerts::Happening, audit};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
@@ -103,7 +103,7 @@ pub struct Recorder {
     stream: Uuid,
     mode: Mode,
     /// None at the command line, which puts everything into the outbox.
-    spool: OnceLock<Spool>,
+    spool: OnceLock<Arc<Spool>>,
     folds: fold::Folds,
     sender: mpsc::Sender<Message>,
     receiver: Mutex<Option<mpsc::Receiver<Message>>>,
@@ -248,7 +248,7 @@ impl Recorder {
     /// How the spool is doing; none at the command line, which has none.
     #[must_use]
     pub fn figures(&self) -> Option<Figures> {
-        self.spool.get().map(Spool::figures)
+        self.spool.get().map(|spool| spool.figures())
     }
 
     /// Waits until everything that was kept before is in the table, at most that long. Answers whether it is.
@@ -270,14 +270,9 @@ impl Recorder {
     /// # Errors
     /// When the folder can't be used or belongs to another process.
     pub(crate) fn open_spool(&self, options: &AuditOptions, fresh: Uuid) -> Result<(), AppError> {
-        let spool = Spool::open(statuspulse_spool::Options {
-            limit: options.spool_limit,
-            lanes: options.lanes.max(1),
-            ..statuspulse_spool::Options::new(options.dir.join("spool"), self.stream, fresh)
-        });
-        let spool = spool.map_err(|error| AppError::Internal { cause: error.to_string() })?;
+        let spool = open(options, self.stream, fresh).map_err(|error| AppError::internal(error.to_string()))?;
         // Only one task opens it.
-        let _ = self.spool.set(spool);
+        let _ = self.spool.set(Arc::new(spool));
         Ok(())
     }
 
@@ -288,6 +283,32 @@ impl Recorder {
     pub(crate) fn close_spool(&self) -> io::Result<()> {
         self.spool.get().map_or(Ok(()), |spool| spool.close().map_err(io::Error::other))
     }
+}
+
+fn open(options: &AuditOptions, owner: Uuid, fresh: Uuid) -> Result<Spool, SpoolError> {
+    Spool::open(statuspulse_spool::Options {
+        limit: options.spool_limit,
+        lanes: options.lanes.max(1),
+        ..statuspulse_spool::Options::new(options.dir.join("spool"), owner, fresh)
+    })
+}
+
+/// Moves what a server that has stopped left in its spool, and what waits in the outbox, into the table; for the command line,
+/// which may do so again. Answers whether nothing waits any more; none when another process has the spool, and empties it.
+///
+/// # Errors
+/// When the folder can't be used.
+pub(crate) async fn drain_alone(app: &Arc<App>, patience: Duration) -> Result<Option<bool>, AppError> {
+    let spool = match open(&app.audit, app.env.id()?, app.env.id()?) {
+        Ok(spool) => Arc::new(spool),
+        Err(SpoolError::InUse { .. }) => return Ok(None),
+        Err(error) => return Err(AppError::internal(error.to_string())),
+    };
+    let drained = tail::Tailer::new(Arc::clone(app), Arc::clone(&spool)).settle(patience).await;
+    if let Err(error) = spool.close() {
+        tracing::warn!(%error, "the spool could not be closed");
+    }
+    Ok(Some(drained))
 }
 
 /// The lane of this thread: each worker has one of its own, so that none waits for another.
@@ -307,6 +328,7 @@ impl fmt::Debug for Recorder {
 
 /// The task that writes what was kept. Ends when the recorder is gone, or at once when another task has taken the queue.
 pub async fn write_events(app: Arc<App>) {
+    let Some(spool) = app.recorder.spool.get().cloned() else { return };
     let Some(receiver) = app.recorder.receiver.lock().await.take() else { return };
-    tail::Tailer::new(app).run(receiver).await;
+    tail::Tailer::new(app, spool).run(receiver).await;
 }

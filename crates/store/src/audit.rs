@@ -11,13 +11,16 @@ pub mod trail;
 pub mod uses;
 pub mod writer;
 
+use std::collections::HashMap;
+
 use diesel::{
     sql_query,
-    sql_types::{Array, Jsonb},
+    sql_types::{Array, BigInt, Jsonb, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use serde_json::Value;
 use statuspulse_audit::Entry;
+use uuid::Uuid;
 
 use crate::{Conn, error::StoreError};
 
@@ -45,11 +48,49 @@ struct Found {
     value: bool,
 }
 
-/// Whether events wait in the outbox.
+#[derive(diesel::QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Offset {
+    #[diesel(sql_type = Text)]
+    file: String,
+    #[diesel(sql_type = BigInt)]
+    offset: i64,
+}
+
+/// The highest number that the outbox holds; 0 when it is empty.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn waits(conn: &mut Conn) -> Result<bool, StoreError> {
-    let found: Found = sql_query("SELECT EXISTS (SELECT FROM audit_outbox) AS value").get_result(conn).await?;
+pub async fn newest_waiting(conn: &mut Conn) -> Result<i64, StoreError> {
+    let found: Number = sql_query("SELECT coalesce(max(id), 0) AS value FROM audit_outbox").get_result(conn).await?;
     Ok(found.value)
+}
+
+/// Whether events of the outbox wait that were there when it had this number at most.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn waits_up_to(conn: &mut Conn, id: i64) -> Result<bool, StoreError> {
+    let found: Found = sql_query("SELECT EXISTS (SELECT FROM audit_outbox WHERE id <= $1) AS value")
+        .bind::<BigInt, _>(id)
+        .get_result(conn)
+        .await?;
+    Ok(found.value)
+}
+
+/// How far each file of a spool is in the table.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn offsets(conn: &mut Conn, spool: Uuid) -> Result<HashMap<String, u64>, StoreError> {
+    let rows: Vec<Offset> = sql_query("SELECT file, \"offset\" FROM audit_spool WHERE instance = $1")
+        .bind::<SqlUuid, _>(spool)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.file, row.offset.unsigned_abs())).collect())
 }

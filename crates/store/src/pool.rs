@@ -122,7 +122,8 @@ pub(crate) async fn unbounded(database: &Config) -> Result<AsyncPgConnection, St
 pub async fn owner(database: &Config) -> Result<AsyncPgConnection, StoreError> {
     let unavailable = |error: ConnectionError| StoreError::Unavailable(error.to_string());
     let mut conn = connect(database.clone()).await.map_err(unavailable)?;
-    conn.batch_execute("RESET ROLE").await?;
+    // A day of the trail may have more rows than the bound of a request allows to copy or to look through.
+    conn.batch_execute("RESET ROLE; SET statement_timeout = 0").await?;
     Ok(conn)
 }
 

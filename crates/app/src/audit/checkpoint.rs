@@ -104,7 +104,7 @@ async fn make(
             let mut leaves = Vec::new();
             for head in heads.iter().filter(|head| head.covered < head.sequence) {
                 let stretch = (head.covered, head.sequence);
-                leaves.extend(checkpoints::leaves(conn, head.stream, stretch, head.uncovered_since).await?);
+                leaves.extend(checkpoints::leaves(conn, head.stream, stretch, (head.uncovered_since, None)).await?);
             }
             let key = keys::in_force(app, conn).await?;
             let next = if rotate { Some(keys::make(app)?) } else { None };

@@ -2,10 +2,10 @@
 //! directory, and of a copy that was held elsewhere.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,20 +16,27 @@ use statuspulse_audit::{
     verify::{DroppedDay, Finding, Options, Reason, Report, Verdict, Verifier},
 };
 use statuspulse_store::{
+    AsyncConnection as _, Conn, StoreError,
     alerts::Happening,
     audit::{
-        checkpoints, partitions,
+        checkpoints::{self, StreamHead},
+        partitions,
         trail::{self, Filter, Order, Place},
     },
 };
+use uuid::Uuid;
 
 use super::{checkpoint, keys};
-use crate::{app::App, error::AppError};
+use crate::{app::App, error::AppError, recorder};
 
 /// Records that are read at once.
 const PAGE: i64 = 5_000;
+/// Checkpoints that are read at once.
+const CHECKPOINTS: i64 = 50;
+/// How often tables that somebody works on are read again.
+const AGAIN: usize = 2;
 /// Bytes of a line of an export or of a file of checkpoints, at most: more is no line of ours.
-const LONGEST_LINE: usize = 64 << 20;
+const LONGEST_LINE: u64 = 64 << 20;
 
 /// What is verified, beside the table.
 #[derive(Debug, Clone, Default)]
@@ -40,10 +47,16 @@ pub struct Question {
     pub to: Option<DateTime<Utc>>,
     /// Checkpoints that were held elsewhere.
     pub copy: Option<std::path::PathBuf>,
-    /// The key that was got elsewhere.
-    pub key: Option<PublicKey>,
+    /// The keys that were got elsewhere, oldest first: the last one must have signed.
+    pub keys: Vec<PublicKey>,
     /// Holes are normal: an export of one organization.
     pub partial: bool,
+}
+
+impl Question {
+    const fn is_of_a_span(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
 }
 
 /// Verifies the tables of the database. A contradiction opens an alert.
@@ -51,21 +64,71 @@ pub struct Question {
 /// # Errors
 /// When the database, or a file, can't be read.
 pub async fn database(app: &Arc<App>, question: &Question, drained: bool) -> Result<Report, AppError> {
+    let mut report = pass(app, question).await?;
+    for _ in 0..AGAIN {
+        // What retention or an erasure does meanwhile looks like a theft to who has read a part before and a part after.
+        let Some(report_of_now) = look_again(app, question, &report).await? else { break };
+        report = report_of_now;
+    }
+    let Pass { mut report, .. } = report;
+    if !drained && report.verdict == Verdict::Whole {
+        report.ok = false;
+        report.verdict = Verdict::Incomplete;
+    }
+    if report.verdict == Verdict::Tampered {
+        raise(app, &report).await;
+    }
+    Ok(report)
+}
+
+/// One reading of the tables, and the days that were gone when it began.
+struct Pass {
+    report: Report,
+    gone: Vec<partitions::Gone>,
+}
+
+/// Reads a second time where the first one may have met somebody at work.
+async fn look_again(app: &Arc<App>, question: &Question, found: &Pass) -> Result<Option<Pass>, AppError> {
+    if found.report.verdict == Verdict::Whole {
+        return Ok(None);
+    }
+    let is_erasure = found.report.first_bad.as_ref().is_some_and(|bad| bad.reason == Reason::ErasedWithoutEvent);
+    if is_erasure {
+        // The event of an erasure waits in the outbox for a moment.
+        super::drain(app).await?;
+    } else if partitions::gone(&mut *app.conn().await?).await? == found.gone {
+        return Ok(None);
+    }
+    let again = pass(app, question).await?;
+    Ok(Some(again))
+}
+
+async fn pass(app: &App, question: &Question) -> Result<Pass, AppError> {
     let mut conn = app.conn().await?;
     let now = app.env.now();
     // What is written behind this is not looked at: verification would run after a trail that grows.
     let newest = checkpoints::newest(&mut conn).await?.map_or(0, |newest| newest.number);
-    let known = keys::all(app, &mut conn).await?;
+    let known = match keys::all(app, &mut conn).await {
+        Ok(known) => known,
+        Err(AppError::Internal { cause }) => {
+            // Somebody has put another key into the table. No checkpoint is signed by a key that is known, then.
+            tracing::error!(%cause, "the keys of the audit trail can't be relied on");
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
     let heads = checkpoints::heads(&mut conn, DateTime::UNIX_EPOCH).await?;
     let gone = partitions::gone(&mut conn).await?;
-    let spans = question.from.is_some() || question.to.is_some();
+    let spans = question.is_of_a_span();
     let options = Options {
         at: now,
         keys: known.iter().map(|key| key.public).take(1).collect(),
-        anchor: question.key,
+        anchor: question.keys.last().copied(),
         partial: question.partial || spans,
+        // A sealed day that has gone without retention is missing like any other rows.
         dropped: gone
             .iter()
+            .filter(|day| day.by_retention || day.sealed.is_none())
             .map(|day| DroppedDay {
                 day: day.day,
                 sealed: day.sealed.map(|sealed| (sealed.rows, sealed.root)),
@@ -78,83 +141,127 @@ pub async fn database(app: &Arc<App>, question: &Question, drained: bool) -> Res
             .collect(),
         live: heads.iter().filter(|head| head.covered == 0).map(|head| head.stream).collect(),
     };
-    let until: HashMap<_, _> = heads.iter().map(|head| (head.stream, head.sequence)).collect();
-    let mut verifier = Verifier::new(options);
-    let mut stated = 0;
+    let mut until = Until::new(&heads);
+    let mut reading = Reading { verifier: Verifier::new(options), stated: 0, newest, corrupt: None };
     let filter = Filter { from: question.from, to: question.to, ..Filter::default() };
     let mut after: Option<Place> = None;
     loop {
-        let records = trail::page(&mut conn, &filter, Order::OldestFirst, after, PAGE).await?;
-        after = records.last().map(Place::from).or(after);
-        for record in &records {
-            while verifier.wants_checkpoint(record) && stated < newest {
-                stated = feed(&mut verifier, &mut conn, stated, newest).await?;
+        let records = match trail::page(&mut conn, &filter, Order::OldestFirst, after, PAGE).await {
+            Ok(records) => records,
+            Err(error @ StoreError::CorruptRow { .. }) => {
+                tracing::error!(%error, "the service can't have written this row; verification ends there");
+                reading.corrupt.get_or_insert(Finding::of(Reason::Changed));
+                break;
             }
-            // Written since this began: the next verification looks at it.
-            let is_new =
-                record.recorded_at > now && until.get(&record.stream).is_none_or(|head| record.sequence > *head);
-            if !is_new {
-                verifier.record(record);
+            Err(error) => return Err(error.into()),
+        };
+        after = records.last().map(Place::from).or(after);
+        until.next_page();
+        for record in &records {
+            while reading.verifier.wants_checkpoint(record) && reading.stated < newest {
+                reading.feed(&mut conn).await?;
+            }
+            if !until.is_new(&mut conn, record).await? {
+                reading.verifier.record(record);
             }
         }
         if i64::try_from(records.len()).unwrap_or(PAGE) < PAGE {
             break;
         }
     }
-    while stated < newest {
-        stated = feed(&mut verifier, &mut conn, stated, newest).await?;
+    while reading.stated < newest {
+        reading.feed(&mut conn).await?;
     }
     if !spans {
         for sealed in partitions::stated(&mut conn).await? {
             let found = partitions::root_of(&mut conn, sealed.day).await?;
-            verifier.day(found.day, found.rows, found.root);
+            reading.verifier.day(found.day, found.rows, found.root);
         }
     }
     let own = checkpoint::file(app);
     if own.exists() {
-        compare(&mut verifier, &own)?;
+        compare(&mut reading.verifier, &own)?;
     }
     if let Some(copy) = &question.copy {
-        compare(&mut verifier, copy)?;
+        compare(&mut reading.verifier, copy)?;
     }
-    let mut report = verifier.finish();
-    // Retention says what it takes. A day that is gone without is missing, even if a checkpoint knows what was in it.
-    let vanished = gone.iter().find(|day| day.vanished).filter(|_| report.verdict == Verdict::Whole);
-    if let Some(day) = vanished {
-        report.ok = false;
-        report.verdict = Verdict::Incomplete;
-        report.incomplete = Some(Finding {
-            stream: None,
-            sequence: None,
-            reason: Reason::DayUnsealed,
-            checkpoint: None,
-            day: Some(day.day),
-        });
-    }
-    if !drained && report.verdict == Verdict::Whole {
-        report.ok = false;
-        report.verdict = Verdict::Incomplete;
-    }
-    if report.verdict == Verdict::Tampered {
-        raise(app, &report);
-    }
-    Ok(report)
+    Ok(Pass { report: reading.finish(), gone })
 }
 
-/// Gives the next checkpoints; answers the number of the last one.
-async fn feed(
-    verifier: &mut Verifier,
-    conn: &mut statuspulse_store::Conn,
+/// How far each stream had come when verification began. What is written since is left to the next one: its neighbours may
+/// stand where this one has been already. No clock is asked, those of instances differ.
+struct Until {
+    heads: HashMap<Uuid, i64>,
+    /// How far streams have come since, as far as that was asked.
+    moved: HashMap<Uuid, i64>,
+    /// Those that were asked since the page was read.
+    asked: HashSet<Uuid>,
+}
+
+impl Until {
+    fn new(heads: &[StreamHead]) -> Self {
+        let heads = heads.iter().map(|head| (head.stream, head.sequence)).collect();
+        Self { heads, moved: HashMap::new(), asked: HashSet::new() }
+    }
+
+    fn next_page(&mut self) {
+        self.asked.clear();
+    }
+
+    /// Whether a record was written since. One that is beyond even the head of now was written by nobody, and is none such.
+    async fn is_new(&mut self, conn: &mut Conn, record: &Record) -> Result<bool, StoreError> {
+        let stream = record.stream;
+        let reaches = |heads: &HashMap<Uuid, i64>| heads.get(&stream).is_some_and(|head| record.sequence <= *head);
+        if reaches(&self.heads) {
+            return Ok(false);
+        }
+        // A head moves in the transaction of its records, so who sees a record sees its head too.
+        if !reaches(&self.moved) && self.asked.insert(stream) {
+            let head = checkpoints::sequence_of(conn, stream).await?;
+            self.moved.insert(stream, head.unwrap_or_default());
+        }
+        Ok(reaches(&self.moved))
+    }
+}
+
+/// The verifier, and how far the checkpoints of the table are in it.
+struct Reading {
+    verifier: Verifier,
     stated: i64,
     newest: i64,
-) -> Result<i64, AppError> {
-    let more = checkpoints::behind(conn, stated, 50).await?;
-    let mut last = newest;
-    for stored in more.iter().filter(|stored| stored.number <= newest) {
-        last = stored.number;
-        verifier.checkpoint(&checkpoint::read(stored)?);
+    /// A row that is none of ours.
+    corrupt: Option<Finding>,
+}
+
+impl Reading {
+    /// Gives the next checkpoints.
+    async fn feed(&mut self, conn: &mut Conn) -> Result<(), AppError> {
+        let more = checkpoints::behind(conn, self.stated, CHECKPOINTS).await?;
+        let mut last = self.newest;
+        for stored in more.iter().filter(|stored| stored.number <= self.newest) {
+            last = stored.number;
+            match checkpoint::read(stored) {
+                Ok(signed) => self.verifier.checkpoint(&signed),
+                Err(error) => {
+                    tracing::error!(number = stored.number, %error, "a row is no checkpoint");
+                    let finding = Finding { checkpoint: Some(stored.number), ..Finding::of(Reason::CheckpointMalformed) };
+                    self.corrupt.get_or_insert(finding);
+                }
+            }
+        }
+        self.stated = last;
+        Ok(())
     }
-    Ok(last)
+
+    fn finish(self) -> Report {
+        let mut report = self.verifier.finish();
+        if let Some(finding) = self.corrupt {
+            report.ok = false;
+            report.verdict = Verdict::Tampered;
+            report.first_bad.get_or_insert(finding);
+        }
+        report
+    }
 }
 
 /// Verifies an export, without a database: with the public key, and the checkpoints that were held elsewhere.
@@ -164,23 +271,15 @@ async fn feed(
 pub fn export(file: &Path, question: &Question, now: DateTime<Utc>) -> Result<Report, AppError> {
     let options = Options {
         at: now,
-        keys: question.key.into_iter().collect(),
-        anchor: question.key,
-        partial: question.partial || question.from.is_some() || question.to.is_some(),
+        keys: question.keys.clone(),
+        anchor: question.keys.last().copied(),
+        partial: question.partial || question.is_of_a_span(),
         ..Options::default()
     };
     let mut verifier = Verifier::new(options);
-    let mut copies = match &question.copy {
-        Some(path) => Some(lines(path)?),
-        None => None,
-    };
-    let mut next = || -> Result<Option<SignedCheckpoint>, AppError> {
-        let Some(lines) = &mut copies else { return Ok(None) };
-        let Some((number, line)) = lines.next().transpose()? else { return Ok(None) };
-        let path = question.copy.as_deref().unwrap_or(Path::new("checkpoints"));
-        SignedCheckpoint::from_line(&line).map(Some).map_err(|error| unreadable(path, number, &error))
-    };
-    for line in lines(file)? {
+    let mut copies = question.copy.as_deref().map(Copies::open).transpose()?;
+    let mut next = || copies.as_mut().map_or(Ok(None), Copies::next);
+    for line in Lines::open(file)? {
         let (number, line) = line?;
         let record: Record = serde_json::from_str(&line).map_err(|error| unreadable(file, number, &error))?;
         let at = record.entry.occurred_at;
@@ -202,53 +301,93 @@ pub fn export(file: &Path, question: &Question, now: DateTime<Utc>) -> Result<Re
 }
 
 fn compare(verifier: &mut Verifier, path: &Path) -> Result<(), AppError> {
-    for line in lines(path)? {
-        let (number, line) = line?;
-        match SignedCheckpoint::from_line(&line) {
-            Ok(signed) => verifier.compare(signed),
-            // What a crash left of a line, which was written again behind it.
-            Err(error) => tracing::warn!(file = %path.display(), line = number, %error, "a line is no checkpoint"),
-        }
+    let mut copies = Copies::open(path)?;
+    while let Some(signed) = copies.next()? {
+        verifier.compare(signed);
     }
     Ok(())
 }
 
+/// The checkpoints of a file.
+struct Copies {
+    path: PathBuf,
+    lines: Lines,
+    last: Option<SignedCheckpoint>,
+}
+
+impl Copies {
+    fn open(path: &Path) -> Result<Self, AppError> {
+        Ok(Self { path: path.to_owned(), lines: Lines::open(path)?, last: None })
+    }
+
+    /// The next one. A line that is none is what a crash left of one, which was written again behind it; where it was not, its
+    /// number is missing. The same one twice says nothing new.
+    fn next(&mut self) -> Result<Option<SignedCheckpoint>, AppError> {
+        for line in &mut self.lines {
+            let (number, line) = line?;
+            match SignedCheckpoint::from_line(&line) {
+                Ok(signed) if self.last.as_ref() == Some(&signed) => {}
+                Ok(signed) => {
+                    self.last = Some(signed.clone());
+                    return Ok(Some(signed));
+                }
+                Err(error) => {
+                    tracing::warn!(file = %self.path.display(), line = number, %error, "a line is no checkpoint");
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// The lines of a file that are not empty, with their numbers.
-fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String), AppError>> + use<>, AppError> {
-    let shown = path.display().to_string();
-    let failed = move |error: std::io::Error| AppError::BadRequest {
-        code: "unreadable_file",
-        detail: format!("`{shown}` can't be read: {error}"),
-    };
-    let file = File::open(path).map_err(&failed)?;
-    let mut reader = BufReader::new(file);
-    let mut number = 0;
-    Ok(std::iter::from_fn(move || {
+struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    number: usize,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self, AppError> {
+        let file = File::open(path).map_err(|error| unreadable_file(path, &error))?;
+        Ok(Self { path: path.to_owned(), reader: BufReader::new(file), number: 0 })
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<(usize, String), AppError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         loop {
-            number += 1;
+            self.number += 1;
             let mut line = Vec::new();
-            match std::io::Read::take(&mut reader, LONGEST_LINE as u64).read_until(b'\n', &mut line) {
+            match (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut line) {
                 Ok(0) => return None,
                 Ok(_) => {}
-                Err(error) => return Some(Err(failed(error))),
+                Err(error) => return Some(Err(unreadable_file(&self.path, &error))),
             }
             match String::from_utf8(line) {
                 Ok(text) if text.trim().is_empty() => {}
-                Ok(text) => return Some(Ok((number, text.trim_end().to_owned()))),
-                Err(_) => return Some(Err(failed(std::io::Error::other(format!("line {number} is not UTF-8"))))),
+                Ok(text) => return Some(Ok((self.number, text.trim_end().to_owned()))),
+                Err(error) => return Some(Err(unreadable(&self.path, self.number, &error))),
             }
         }
-    }))
+    }
+}
+
+fn unreadable_file(path: &Path, error: &std::io::Error) -> AppError {
+    AppError::BadRequest { code: "unreadable_file", detail: format!("`{}` can't be read: {error}", path.display()) }
 }
 
 fn unreadable(path: &Path, line: usize, error: &dyn std::fmt::Display) -> AppError {
     AppError::BadRequest { code: "unreadable_line", detail: format!("`{}` line {line}: {error}", path.display()) }
 }
 
-fn raise(app: &App, report: &Report) {
+/// Opens the alert at once: the command line, which mostly asks, has no task that would do it later.
+async fn raise(app: &App, report: &Report) {
     let now = app.env.now();
     let facts = serde_json::to_value(&report.first_bad).ok();
-    app.recorder.alert(Happening {
+    let happening = Happening {
         rule: AlertRule::Integrity,
         organization: None,
         subject_kind: "trail",
@@ -259,5 +398,14 @@ fn raise(app: &App, report: &Report) {
         routes: Vec::new(),
         sources: Vec::new(),
         facts: facts.and_then(|facts| facts.as_object().cloned()).unwrap_or_default(),
-    });
+    };
+    let raising = async {
+        let mut conn = app.conn().await?;
+        conn.transaction(async |conn| recorder::raise(app, conn, &happening).await).await?;
+        Ok::<_, AppError>(())
+    };
+    // What was found is answered in any case.
+    if let Err(error) = raising.await {
+        tracing::error!(%error, "the alert about the trail could not be opened");
+    }
 }

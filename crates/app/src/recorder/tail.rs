@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Duration as Span, NaiveDate, Utc};
 use serde_json::json;
 use statuspulse_audit::{Action, AlertRule, Class, Digest, Entry, Event, Outcome, Record, chain};
-use statuspulse_spool::{Recovered, Tail};
+use statuspulse_spool::{Recovered, Spool, Tail};
 use statuspulse_store::{
     StoreError,
     alerts::Happening,
@@ -44,6 +44,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub(super) struct Tailer {
     app: Arc<App>,
+    spool: Arc<Spool>,
     writer: Option<Writer>,
     head: Head,
     /// Read from the spool and not yet in the table.
@@ -83,10 +84,11 @@ struct Portion<'a> {
 }
 
 impl Tailer {
-    pub(super) fn new(app: Arc<App>) -> Self {
+    pub(super) fn new(app: Arc<App>, spool: Arc<Spool>) -> Self {
         let head = Head { sequence: 0, hash: chain::beginning(app.recorder.stream) };
         Self {
             app,
+            spool,
             writer: None,
             head,
             pending: VecDeque::new(),
@@ -141,6 +143,26 @@ impl Tailer {
                     let _ = done.send(());
                 }
             }
+        }
+    }
+
+    /// Writes everything that waits, once. Answers whether that went well in time.
+    pub(super) async fn settle(mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        loop {
+            let drained = self.drain().await;
+            if !self.happenings.is_empty() {
+                self.happenings.raise(&self.app).await;
+            }
+            if drained && self.happenings.is_empty() {
+                self.usage.write(&self.app).await;
+                return true;
+            }
+            let next = self.retry_at.unwrap_or_else(|| Instant::now() + GATHER);
+            if next >= until {
+                return false;
+            }
+            tokio::time::sleep_until(next).await;
         }
     }
 
@@ -280,9 +302,7 @@ impl Tailer {
 
     /// A spool that was found full gives its files back once all of them are stored.
     fn make_room(&self) {
-        if let Some(spool) = self.app.recorder.spool.get()
-            && let Err(error) = spool.release([])
-        {
+        if let Err(error) = self.spool.release([]) {
             tracing::warn!(%error, "a file of the spool that is stored can't be deleted yet");
         }
     }
@@ -308,10 +328,7 @@ impl Tailer {
         }
         let unavailable = |error: &dyn std::fmt::Display| TurnError::Unavailable(error.to_string());
         let database = pool::parse_url(self.app.replica.database_url()).map_err(|error| unavailable(&error))?;
-        let Some(spool) = self.app.recorder.spool.get() else {
-            return Err(TurnError::Unavailable("no spool is open".into()));
-        };
-        let writer = Writer::connect(&database, spool.id()).await.map_err(|error| unavailable(&error))?;
+        let writer = Writer::connect(&database, self.spool.id()).await.map_err(|error| unavailable(&error))?;
         if let Some(head) = writer.head(self.app.recorder.stream).await? {
             self.head = head;
         }
@@ -319,7 +336,7 @@ impl Tailer {
         self.pending.clear();
         // There is one reader at a time: the one before ends first.
         self.tail = None;
-        let tail = spool.tail(&self.offsets).map_err(|error| unavailable(&error))?;
+        let tail = self.spool.tail(&self.offsets).map_err(|error| unavailable(&error))?;
         let found = tail.recovered();
         writer.forget(&found.forgotten).await?;
         if !self.recovered {
@@ -450,10 +467,7 @@ impl Tailer {
             self.head = Head { sequence: last.sequence, hash: last.hash };
         }
         self.pending.drain(..from_spool);
-        let released = self.app.recorder.spool.get().map(|spool| {
-            let stored = moved.iter().map(|(file, (_, to))| (file.as_str(), *to));
-            spool.release(stored)
-        });
+        let released = self.spool.release(moved.iter().map(|(file, (_, to))| (file.as_str(), *to)));
         self.offsets.extend(moved.into_iter().map(|(file, (_, to))| (file, to)));
         let recorder = &self.app.recorder;
         recorder.written.fetch_add(records.len() as u64, Ordering::Relaxed);
@@ -463,7 +477,7 @@ impl Tailer {
             self.happenings.add(happening);
         }
         match released {
-            Some(Ok(gone)) if !gone.is_empty() => {
+            Ok(gone) if !gone.is_empty() => {
                 let gone: Vec<String> = gone.iter().map(|file| file.to_string()).collect();
                 self.offsets.retain(|file, _| !gone.contains(file));
                 // Next start finds them too.
@@ -473,7 +487,7 @@ impl Tailer {
                     tracing::debug!(%error, "offsets of files that are gone stay for now");
                 }
             }
-            Some(Err(error)) => tracing::warn!(%error, "a file of the spool that is stored can't be deleted yet"),
+            Err(error) => tracing::warn!(%error, "a file of the spool that is stored can't be deleted yet"),
             _ => {}
         }
         if aside > 0 {

@@ -92,6 +92,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// About nothing that can be named.
+    #[must_use]
+    pub const fn of(reason: Reason) -> Self {
+        Self { stream: None, sequence: None, reason, checkpoint: None, day: None }
+    }
+
     pub(super) const fn record(reason: Reason, stream: Uuid, sequence: i64) -> Self {
         Self { stream: Some(stream), sequence: Some(sequence), reason, checkpoint: None, day: None }
     }

@@ -80,6 +80,8 @@ impl Signatures {
         }
         if signed_well {
             self.used.insert(body.key_id);
+            // It has signed this one too.
+            self.used.extend(body.rotation.as_ref().map(|rotation| rotation.key_id));
             self.in_force = Some(body.rotation.as_ref().map_or(body.key_id, |rotation| rotation.key_id));
         }
         self.digests.insert(body.number, digest);

@@ -217,6 +217,19 @@ pub async fn heads(conn: &mut Conn, since: DateTime<Utc>) -> Result<Vec<StreamHe
     rows.into_iter().map(StreamHead::try_from).collect()
 }
 
+/// How far a stream has come; none of one that nobody writes.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn sequence_of(conn: &mut Conn, stream: Uuid) -> Result<Option<i64>, StoreError> {
+    let found: Option<Number> = sql_query("SELECT sequence AS value FROM audit_streams WHERE stream = $1")
+        .bind::<SqlUuid, _>(stream)
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(found.map(|found| found.value))
+}
+
 /// Events that no checkpoint vouches for yet.
 ///
 /// # Errors
@@ -228,7 +241,7 @@ pub async fn uncovered(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(found.value)
 }
 
-/// Leaves of a stretch of a stream, in order. `since` is the time of the earliest one, or earlier.
+/// Leaves of a stretch of a stream, in order. They lie between two times, so that not every day has to be looked through.
 ///
 /// # Errors
 /// When the database can't be reached, or a row can't be read.
@@ -236,16 +249,17 @@ pub async fn leaves(
     conn: &mut Conn,
     stream: Uuid,
     (after, to): (i64, i64),
-    since: Option<DateTime<Utc>>,
+    (since, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
 ) -> Result<Vec<Digest>, StoreError> {
     let rows: Vec<LeafRow> = sql_query(
         "SELECT leaf FROM audit_events WHERE stream = $1 AND sequence > $2 AND sequence <= $3
-             AND occurred_at >= coalesce($4, '-infinity') ORDER BY sequence",
+             AND occurred_at >= coalesce($4, '-infinity') AND occurred_at < coalesce($5, 'infinity') ORDER BY sequence",
     )
     .bind::<SqlUuid, _>(stream)
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(to)
     .bind::<Nullable<Timestamptz>, _>(since)
+    .bind::<Nullable<Timestamptz>, _>(until)
     .load(conn)
     .await?;
     let corrupt = || StoreError::corrupt("audit_events", "leaf", stream);

@@ -43,8 +43,16 @@ pub struct Gone {
     pub day: NaiveDate,
     /// Rows that were kept of it.
     pub kept: u64,
-    /// Whether its table is gone though retention did not take it.
-    pub vanished: bool,
+    /// Whether retention says that it has taken them.
+    pub by_retention: bool,
+}
+
+#[derive(QueryableByName)]
+struct GoneRow {
+    #[diesel(embed)]
+    day: DayRow,
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    by_retention: bool,
 }
 
 #[derive(QueryableByName)]
@@ -57,8 +65,6 @@ struct DayRow {
     root: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<BigInt>)]
     kept: Option<i64>,
-    #[diesel(sql_type = diesel::sql_types::Bool)]
-    vanished: bool,
 }
 
 impl DayRow {
@@ -84,7 +90,7 @@ struct LeafRow {
 /// When the database can't be reached, or a row can't be read.
 pub async fn unstated(conn: &mut Conn) -> Result<Vec<Sealed>, StoreError> {
     let rows: Vec<DayRow> = sql_query(format!(
-        "SELECT day, rows, root, kept, state NOT IN ('reduced', 'dropped') AS vanished FROM audit_partitions WHERE state = 'sealed' AND NOT {STATED} ORDER BY day"
+        "SELECT day, rows, root, kept FROM audit_partitions WHERE state = 'sealed' AND NOT {STATED} ORDER BY day"
     ))
     .load(conn)
     .await?;
@@ -106,7 +112,7 @@ pub async fn take_turn(conn: &mut Conn) -> Result<bool, StoreError> {
 /// # Errors
 /// When the database can't be reached, or a row can't be read.
 pub async fn stated(conn: &mut Conn) -> Result<Vec<Sealed>, StoreError> {
-    let query = "SELECT day, rows, root, kept, state NOT IN ('reduced', 'dropped') AS vanished FROM audit_partitions WHERE state = 'sealed' ORDER BY day";
+    let query = "SELECT day, rows, root, kept FROM audit_partitions WHERE state = 'sealed' ORDER BY day";
     let rows: Vec<DayRow> = sql_query(query).load(conn).await?;
     let sealed: Result<Vec<_>, _> = rows.iter().map(DayRow::sealed).collect();
     Ok(sealed?.into_iter().flatten().collect())
@@ -139,7 +145,7 @@ pub async fn present_before(conn: &mut Conn, day: NaiveDate) -> Result<Vec<Naive
 
 async fn days(conn: &mut Conn, condition: &str, day: NaiveDate) -> Result<Vec<NaiveDate>, StoreError> {
     let query = format!(
-        "SELECT day, rows, root, kept, state NOT IN ('reduced', 'dropped') AS vanished FROM audit_partitions WHERE {condition} ORDER BY day"
+        "SELECT day, rows, root, kept FROM audit_partitions WHERE {condition} ORDER BY day"
     );
     let rows: Vec<DayRow> = sql_query(query).bind::<Date, _>(day).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.day).collect())
@@ -150,8 +156,9 @@ async fn days(conn: &mut Conn, condition: &str, day: NaiveDate) -> Result<Vec<Na
 /// # Errors
 /// When the database can't be reached, or a row can't be read.
 pub async fn gone(conn: &mut Conn) -> Result<Vec<Gone>, StoreError> {
-    let rows: Vec<DayRow> = sql_query(
-        "SELECT day, rows, root, kept, state NOT IN ('reduced', 'dropped') AS vanished FROM audit_partitions WHERE state IN ('reduced', 'dropped')
+    let rows: Vec<GoneRow> = sql_query(
+        "SELECT day, rows, root, kept, state IN ('reduced', 'dropped') AS by_retention
+         FROM audit_partitions WHERE state IN ('reduced', 'dropped')
              OR NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                  WHERE i.inhparent = 'audit_events'::regclass AND c.relname LIKE 'audit\\_events\\_' || to_char(day, 'YYYYMMDD') || '%')
          ORDER BY day",
@@ -159,12 +166,12 @@ pub async fn gone(conn: &mut Conn) -> Result<Vec<Gone>, StoreError> {
     .load(conn)
     .await?;
     rows.iter()
-        .map(|row| {
+        .map(|GoneRow { day, by_retention }| {
             Ok(Gone {
-                sealed: row.sealed()?,
-                day: row.day,
-                kept: row.kept.unwrap_or_default().unsigned_abs(),
-                vanished: row.vanished,
+                sealed: day.sealed()?,
+                day: day.day,
+                kept: day.kept.unwrap_or_default().unsigned_abs(),
+                by_retention: *by_retention,
             })
         })
         .collect()
@@ -177,6 +184,8 @@ pub async fn gone(conn: &mut Conn) -> Result<Vec<Gone>, StoreError> {
 pub async fn root_of(conn: &mut Conn, day: NaiveDate) -> Result<Sealed, StoreError> {
     let (from, to) = bounds(day);
     conn.transaction(async |conn| {
+        // The first answer comes when all of a day is sorted.
+        sql_query("SET LOCAL statement_timeout = 0").execute(conn).await?;
         // Sorted once, on the server: a page after the other would sort the day for each.
         sql_query(format!(
             "DECLARE leaves NO SCROLL CURSOR FOR SELECT stream, leaf FROM audit_events
@@ -266,7 +275,7 @@ pub async fn reduce(conn: &mut Conn, day: NaiveDate) -> Result<u64, StoreError> 
              DROP TABLE {name};"
         ))
         .await?;
-        let kept: DayRow = sql_query("SELECT day, rows, root, kept, state NOT IN ('reduced', 'dropped') AS vanished FROM audit_partitions WHERE day = $1")
+        let kept: DayRow = sql_query("SELECT day, rows, root, kept FROM audit_partitions WHERE day = $1")
             .bind::<Date, _>(day)
             .get_result(conn)
             .await?;
