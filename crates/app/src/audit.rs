@@ -8,6 +8,8 @@ pub mod keys;
 pub mod prove;
 pub mod read;
 pub mod retention;
+pub mod tail;
+mod until;
 pub mod verify;
 
 use std::{sync::Arc, time::Duration};

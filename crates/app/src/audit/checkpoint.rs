@@ -1,7 +1,7 @@
 //! Checkpoints (audit §5): every minute, or every 10,000 events, also when nothing happened, so that absence shows.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -191,7 +191,9 @@ pub fn file(app: &App) -> PathBuf {
 /// Appends to the file what the table has more.
 async fn copy(app: &App) -> Result<(), AppError> {
     let path = file(app);
-    let held = last_number(&path).map_err(|error| AppError::internal(format!("`{}`: {error}", path.display())))?;
+    let failed = |error: io::Error| AppError::internal(format!("`{}`: {error}", path.display()));
+    let Some(_turn) = turn(&path).map_err(failed)? else { return Ok(()) };
+    let held = last_number(&path).map_err(failed)?;
     let mut number = held;
     let mut conn = app.conn().await?;
     loop {
@@ -203,8 +205,7 @@ async fn copy(app: &App) -> Result<(), AppError> {
             text.push_str(&read(stored)?.to_line().map_err(|error| AppError::internal(error.to_string()))?);
             text.push('\n');
         }
-        let appended = append(&path, &text);
-        appended.map_err(|error| AppError::internal(format!("`{}`: {error}", path.display())))?;
+        append(&path, &text).map_err(failed)?;
     }
     // A table that ends before the file was set back: what vouches for the rest is here, and verification will say so.
     if let Some(newest) = checkpoints::newest(&mut conn).await?
@@ -217,6 +218,21 @@ async fn copy(app: &App) -> Result<(), AppError> {
         );
     }
     Ok(())
+}
+
+/// The turn of writing the file, of which a server and the command line may be in want at once: a checkpoint that stands
+/// there twice would look like a forged one. None: another process has it, and appends the same.
+fn turn(path: &Path) -> io::Result<Option<File>> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let lock =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.with_extension("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Number of the last whole line; 0 without a file. A torn line is what a crash left: it is ended, so that no later one runs
@@ -246,9 +262,6 @@ fn last_number(path: &Path) -> io::Result<i64> {
 const TAIL: u64 = 16 << 20;
 
 fn append(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     if !ends_with_a_line(&mut file)? {
         file.write_all(b"\n")?;

@@ -58,6 +58,10 @@ pub async fn pass(app: &App) -> Result<Option<Done>, AppError> {
     }
     let (calls, changes) = (days_before(today, app.audit.keep_calls), days_before(today, app.audit.keep_changes));
     for day in partitions::sealed_before(&mut owner, calls.max(changes)).await? {
+        // Without a checkpoint that states its seal, a day that has left is one that was stolen. The next one states it.
+        if !partitions::is_stated(&mut owner, day, now).await? {
+            continue;
+        }
         let archive = archive(app, &mut owner, day).await?;
         if day < changes {
             continue;
@@ -67,6 +71,9 @@ pub async fn pass(app: &App) -> Result<Option<Done>, AppError> {
         done.reduced.push(day);
     }
     for day in partitions::present_before(&mut owner, changes).await? {
+        if !partitions::is_stated(&mut owner, day, now).await? {
+            continue;
+        }
         partitions::remove(&mut owner, day, None, now).await?;
         note(app, day, json!({"kept": 0}), None).await?;
         done.dropped.push(day);

@@ -2,7 +2,6 @@
 //! directory, and of a copy that was held elsewhere.
 
 use std::{
-    collections::{HashMap, HashSet},
     fs::File,
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
@@ -19,14 +18,12 @@ use statuspulse_store::{
     AsyncConnection as _, Conn, StoreError,
     alerts::Happening,
     audit::{
-        checkpoints::{self, StreamHead},
-        partitions,
+        checkpoints, partitions,
         trail::{self, Filter, Order, Place},
     },
 };
-use uuid::Uuid;
 
-use super::{checkpoint, keys};
+use super::{checkpoint, keys, until::Until};
 use crate::{app::App, error::AppError, recorder};
 
 /// Records that are read at once.
@@ -141,7 +138,7 @@ async fn pass(app: &App, question: &Question) -> Result<Pass, AppError> {
             .collect(),
         live: heads.iter().filter(|head| head.covered == 0).map(|head| head.stream).collect(),
     };
-    let mut until = Until::new(&heads);
+    let mut until = Until::new(heads.iter().map(|head| (head.stream, head.sequence)));
     let mut reading = Reading { verifier: Verifier::new(options), stated: 0, newest, corrupt: None };
     let filter = Filter { from: question.from, to: question.to, ..Filter::default() };
     let mut after: Option<Place> = None;
@@ -188,42 +185,6 @@ async fn pass(app: &App, question: &Question) -> Result<Pass, AppError> {
     Ok(Pass { report: reading.finish(), gone })
 }
 
-/// How far each stream had come when verification began. What is written since is left to the next one: its neighbours may
-/// stand where this one has been already. No clock is asked, those of instances differ.
-struct Until {
-    heads: HashMap<Uuid, i64>,
-    /// How far streams have come since, as far as that was asked.
-    moved: HashMap<Uuid, i64>,
-    /// Those that were asked since the page was read.
-    asked: HashSet<Uuid>,
-}
-
-impl Until {
-    fn new(heads: &[StreamHead]) -> Self {
-        let heads = heads.iter().map(|head| (head.stream, head.sequence)).collect();
-        Self { heads, moved: HashMap::new(), asked: HashSet::new() }
-    }
-
-    fn next_page(&mut self) {
-        self.asked.clear();
-    }
-
-    /// Whether a record was written since. One that is beyond even the head of now was written by nobody, and is none such.
-    async fn is_new(&mut self, conn: &mut Conn, record: &Record) -> Result<bool, StoreError> {
-        let stream = record.stream;
-        let reaches = |heads: &HashMap<Uuid, i64>| heads.get(&stream).is_some_and(|head| record.sequence <= *head);
-        if reaches(&self.heads) {
-            return Ok(false);
-        }
-        // A head moves in the transaction of its records, so who sees a record sees its head too.
-        if !reaches(&self.moved) && self.asked.insert(stream) {
-            let head = checkpoints::sequence_of(conn, stream).await?;
-            self.moved.insert(stream, head.unwrap_or_default());
-        }
-        Ok(reaches(&self.moved))
-    }
-}
-
 /// The verifier, and how far the checkpoints of the table are in it.
 struct Reading {
     verifier: Verifier,
@@ -244,7 +205,8 @@ impl Reading {
                 Ok(signed) => self.verifier.checkpoint(&signed),
                 Err(error) => {
                     tracing::error!(number = stored.number, %error, "a row is no checkpoint");
-                    let finding = Finding { checkpoint: Some(stored.number), ..Finding::of(Reason::CheckpointMalformed) };
+                    let finding =
+                        Finding { checkpoint: Some(stored.number), ..Finding::of(Reason::CheckpointMalformed) };
                     self.corrupt.get_or_insert(finding);
                 }
             }

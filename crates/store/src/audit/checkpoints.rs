@@ -105,6 +105,12 @@ struct Number {
 }
 
 #[derive(QueryableByName)]
+struct Moment {
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    value: Option<DateTime<Utc>>,
+}
+
+#[derive(QueryableByName)]
 struct LeafRow {
     #[diesel(sql_type = Bytea)]
     leaf: Vec<u8>,
@@ -228,6 +234,18 @@ pub async fn sequence_of(conn: &mut Conn, stream: Uuid) -> Result<Option<i64>, S
         .await
         .optional()?;
     Ok(found.map(|found| found.value))
+}
+
+/// Earliest time of what the checkpoints behind a number newly cover.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn earliest_behind(conn: &mut Conn, number: i64) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let found: Moment = sql_query("SELECT min(since) AS value FROM audit_checkpoints WHERE number > $1")
+        .bind::<BigInt, _>(number)
+        .get_result(conn)
+        .await?;
+    Ok(found.value)
 }
 
 /// Events that no checkpoint vouches for yet.

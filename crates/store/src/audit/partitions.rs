@@ -98,6 +98,33 @@ pub async fn unstated(conn: &mut Conn) -> Result<Vec<Sealed>, StoreError> {
     Ok(sealed?.into_iter().flatten().collect())
 }
 
+/// Whether a checkpoint states the seal of a day. Where none does and none will any more, because the seal is too old for
+/// [`unstated`], it is dated anew, so that the next one does. Needs the owner.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn is_stated(conn: &mut Conn, day: NaiveDate, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let stated: Found = sql_query(
+        "SELECT EXISTS (
+             SELECT FROM audit_partitions p JOIN audit_checkpoints c ON c.at >= p.sealed_at - interval '10 minutes'
+             WHERE p.day = $1 AND c.body -> 'sealed' @> jsonb_build_array(jsonb_build_object(
+                 'day', p.day::text, 'rows', p.rows, 'root', encode(p.root, 'hex')))) AS value",
+    )
+    .bind::<Date, _>(day)
+    .get_result(conn)
+    .await?;
+    if !stated.value {
+        let again = "UPDATE audit_partitions SET sealed_at = $2 WHERE day = $1 AND state = 'sealed' AND sealed_at < $3";
+        sql_query(again)
+            .bind::<Date, _>(day)
+            .bind::<Timestamptz, _>(now)
+            .bind::<Timestamptz, _>(now - STATED + Duration::hours(1))
+            .execute(conn)
+            .await?;
+    }
+    Ok(stated.value)
+}
+
 /// Takes the turn of keeping the days, until the connection ends. `false`: another instance has it.
 ///
 /// # Errors
@@ -144,9 +171,7 @@ pub async fn present_before(conn: &mut Conn, day: NaiveDate) -> Result<Vec<Naive
 }
 
 async fn days(conn: &mut Conn, condition: &str, day: NaiveDate) -> Result<Vec<NaiveDate>, StoreError> {
-    let query = format!(
-        "SELECT day, rows, root, kept FROM audit_partitions WHERE {condition} ORDER BY day"
-    );
+    let query = format!("SELECT day, rows, root, kept FROM audit_partitions WHERE {condition} ORDER BY day");
     let rows: Vec<DayRow> = sql_query(query).bind::<Date, _>(day).load(conn).await?;
     Ok(rows.into_iter().map(|row| row.day).collect())
 }

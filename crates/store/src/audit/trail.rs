@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{BigInt, Inet, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Inet, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use ipnetwork::IpNetwork;
@@ -144,22 +144,11 @@ impl TryFrom<Row> for Record {
     }
 }
 
-/// Events behind a place, at most so many.
-///
-/// # Errors
-/// When the database can't be reached, or a row can't be read.
-pub async fn page(
-    conn: &mut Conn,
-    filter: &Filter,
-    order: Order,
-    after: Option<Place>,
-    limit: i64,
-) -> Result<Vec<Record>, StoreError> {
-    let (beyond, direction) = match order {
-        Order::NewestFirst => ("<", "DESC"),
-        Order::OldestFirst => (">", "ASC"),
-    };
-    // Named one by one: a condition that isn't asked for must not stand in the way of an index.
+/// The parameters of [`conditions`], so that those that aren't used have a type.
+const ASKED: &str = "$1::uuid, $2::timestamptz, $3::timestamptz, $4::text, $5::text, $6::text, $7::inet, $8::text";
+
+/// What a filter asks for, named one by one: a condition that isn't asked for must not stand in the way of an index.
+fn conditions(filter: &Filter) -> Vec<&'static str> {
     let mut conditions = Vec::new();
     let mut add = |is_asked: bool, condition: &'static str| {
         if is_asked {
@@ -182,7 +171,73 @@ pub async fn page(
     add(filter.outcome.is_some(), "outcome = $6");
     add(filter.network.is_some(), "ip <<= $7");
     add(filter.country.is_some(), "country = $8");
-    let mut conditions = conditions.join(" AND ");
+    conditions
+}
+
+/// A stretch of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The stream.
+    pub stream: Uuid,
+    /// The number before the first one.
+    pub behind: i64,
+    /// The last number.
+    pub to: i64,
+}
+
+/// Events of stretches of streams, oldest first. None of them is older than `since`.
+///
+/// # Errors
+/// When the database can't be reached, or a row can't be read.
+pub async fn stretches(
+    conn: &mut Conn,
+    filter: &Filter,
+    stretches: &[Stretch],
+    since: Option<DateTime<Utc>>,
+) -> Result<Vec<Record>, StoreError> {
+    let conditions: String = conditions(filter).iter().map(|condition| format!(" AND {condition}")).collect();
+    let query = format!(
+        "WITH asked AS (SELECT {ASKED})
+         SELECT e.* FROM audit_events e
+         JOIN unnest($9::uuid[], $10::bigint[], $11::bigint[]) AS s (in_stream, behind, upto)
+             ON e.stream = in_stream AND e.sequence > behind AND e.sequence <= upto
+         WHERE occurred_at >= coalesce($12, '-infinity') {conditions}
+         ORDER BY occurred_at, stream, sequence"
+    );
+    let rows: Vec<Row> = sql_query(query)
+        .bind::<Nullable<SqlUuid>, _>(filter.organization.map(OrganizationId::as_uuid))
+        .bind::<Nullable<Timestamptz>, _>(filter.from)
+        .bind::<Nullable<Timestamptz>, _>(filter.to)
+        .bind::<Nullable<Text>, _>(filter.actor.as_deref())
+        .bind::<Nullable<Text>, _>(filter.action.as_deref())
+        .bind::<Nullable<Text>, _>(filter.outcome.as_deref())
+        .bind::<Nullable<Inet>, _>(filter.network.map(|network| network.to_ip_network()))
+        .bind::<Nullable<Text>, _>(filter.country.as_deref())
+        .bind::<Array<SqlUuid>, _>(stretches.iter().map(|stretch| stretch.stream).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(stretches.iter().map(|stretch| stretch.behind).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(stretches.iter().map(|stretch| stretch.to).collect::<Vec<_>>())
+        .bind::<Nullable<Timestamptz>, _>(since)
+        .load(conn)
+        .await?;
+    rows.into_iter().map(Record::try_from).collect()
+}
+
+/// Events behind a place, at most so many.
+///
+/// # Errors
+/// When the database can't be reached, or a row can't be read.
+pub async fn page(
+    conn: &mut Conn,
+    filter: &Filter,
+    order: Order,
+    after: Option<Place>,
+    limit: i64,
+) -> Result<Vec<Record>, StoreError> {
+    let (beyond, direction) = match order {
+        Order::NewestFirst => ("<", "DESC"),
+        Order::OldestFirst => (">", "ASC"),
+    };
+    let mut conditions = conditions(filter).join(" AND ");
     if after.is_some() {
         let place = format!("occurred_at {beyond}= $9 AND (occurred_at, stream, sequence) {beyond} ($9, $10, $11)");
         conditions = if conditions.is_empty() { place } else { format!("{conditions} AND {place}") };
@@ -191,8 +246,7 @@ pub async fn page(
         conditions.push_str("true");
     }
     let query = format!(
-        "WITH asked AS (SELECT $1::uuid, $2::timestamptz, $3::timestamptz, $4::text, $5::text, $6::text, $7::inet,
-             $8::text, $9::timestamptz, $10::uuid, $11::bigint)
+        "WITH asked AS (SELECT {ASKED}, $9::timestamptz, $10::uuid, $11::bigint)
          SELECT * FROM audit_events WHERE {conditions}
          ORDER BY occurred_at {direction}, stream {direction}, sequence {direction} LIMIT $12"
     );

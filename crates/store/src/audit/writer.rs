@@ -99,7 +99,9 @@ impl Writer {
                     tracing::debug!(%error, "the connection of the audit trail's tailer has ended");
                 }
             });
-            client.batch_execute("SET statement_timeout = 20000; SET lock_timeout = 5000; SET synchronous_commit = on").await?;
+            client
+                .batch_execute("SET statement_timeout = 20000; SET lock_timeout = 5000; SET synchronous_commit = on")
+                .await?;
             client.batch_execute(pool::ENTER_ROLE).await?;
             Ok::<_, tokio_postgres::Error>(client)
         };
