@@ -5,21 +5,23 @@ use statuspulse_app::boot::Purpose;
 
 use crate::{
     commands::{
-        Context, app::AppCommand, grant::GrantCommand, key::KeyCommand, leak::LeakCommand, migrate, org::OrgCommand,
+        Context, app::AppCommand, audit::AuditCommand, doctor, grant::GrantCommand, key::KeyCommand, leak::LeakCommand, migrate, org::OrgCommand,
         pepper::PepperCommand, settings::SettingsCommand, signing_key::SigningKeyCommand, user::UserCommand,
     },
     config::ConfigArgs,
     error::CliError,
+    output::Output,
 };
 
 const AFTER_HELP: &str = "\
 The configuration is that of the server: each of its flags is an environment variable. Without DATABASE_URL it finds \
 the private PostgreSQL of a running or stopped server through the data directory.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused by a rule.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused by a rule; of `audit verify` and \
+`audit check-proof` 10 tampered, 11 incomplete.
 Secrets are written to standard output only, everything but the answer to standard error.";
 
-/// Operates StatusPulse Auth: organizations, people, API keys, OAuth apps and grants, settings, peppers and signing keys.
+/// Operates StatusPulse Auth: organizations, people, API keys, OAuth apps and grants, settings, secrets, the audit trail.
 #[derive(Debug, Parser)]
 #[command(name = "statuspulse-admin", version, after_help = AFTER_HELP, subcommand_required = true)]
 #[command(arg_required_else_help = true, max_term_width = 120)]
@@ -64,6 +66,11 @@ pub(crate) enum Command {
     /// The key of signed access tokens.
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Say whether the installation is well. Exit code 1 when something isn't.
+    Doctor,
 }
 
 impl Command {
@@ -74,8 +81,22 @@ impl Command {
             Self::Key(command) => command.prepare(),
             Self::App(command) => command.prepare(),
             Self::Grant(command) => command.prepare(),
+            Self::Audit(command) => command.prepare(),
             _ => Ok(()),
         }
+    }
+
+    /// Carries out what needs no configuration, no database and no data directory; none for everything else.
+    pub(crate) fn offline(&self, output: Output) -> Option<Result<(), CliError>> {
+        match self {
+            Self::Audit(command) => command.offline(output),
+            _ => None,
+        }
+    }
+
+    /// Whether an interruption is the way in which it ends.
+    pub(crate) const fn ends_by_interruption(&self) -> bool {
+        matches!(self, Self::Audit(command) if command.ends_by_interruption())
     }
 
     /// Only what makes something may make the installation that it goes into.
@@ -100,6 +121,8 @@ impl Command {
             Self::SigningKey(command) => command.run(context).await,
             Self::Settings(command) => command.run(context).await,
             Self::Pepper(command) => command.run(context).await,
+            Self::Audit(command) => command.run(context).await,
+            Self::Doctor => doctor::run(context).await,
         }
     }
 }

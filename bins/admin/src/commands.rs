@@ -1,6 +1,6 @@
 //! The commands, one module a noun.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
@@ -10,6 +10,8 @@ use statuspulse_policy::Environment;
 use crate::output::Output;
 
 pub(crate) mod app;
+pub(crate) mod audit;
+pub(crate) mod doctor;
 pub(crate) mod grant;
 pub(crate) mod key;
 pub(crate) mod leak;
@@ -22,7 +24,7 @@ pub(crate) mod user;
 
 /// What every command works with.
 pub(crate) struct Context {
-    pub(crate) app: App,
+    pub(crate) app: Arc<App>,
     pub(crate) caller: Caller,
     /// The server's URL.
     pub(crate) public_url: String,

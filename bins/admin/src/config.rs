@@ -36,6 +36,9 @@ pub(crate) struct ConfigArgs {
     /// Cost of new bcrypt hashes, 10 to 12 [default: 10].
     #[arg(long, global = true, env = "STATUSPULSE_BCRYPT_COST", value_name = "COST")]
     bcrypt_cost: Option<String>,
+    /// MMDB file that says where addresses are [default: none].
+    #[arg(long, global = true, env = "STATUSPULSE_GEO_DATABASE", value_name = "FILE")]
+    geo_database: Option<String>,
     /// Filter of the log, such as `info` or `statuspulse_app=debug,warn`.
     #[arg(long, global = true, env = "STATUSPULSE_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
@@ -70,7 +73,7 @@ impl ConfigArgs {
             catalog: given(self.catalog),
             max_staleness: given(self.max_staleness),
             bcrypt_cost: given(self.bcrypt_cost),
-            audit: RawAudit::default(),
+            audit: RawAudit { geo_database: given(self.geo_database), ..RawAudit::default() },
         }
         .read()?;
         Ok(Config { settings, public_url })

@@ -7,7 +7,7 @@ use statuspulse_app::{
     AppError,
     boot::{BootError, ConfigError},
 };
-use statuspulse_audit::redact::redact;
+use statuspulse_audit::{redact::redact, verify::Verdict};
 
 use crate::output::{escaped, readable};
 
@@ -27,6 +27,15 @@ pub(crate) enum CliError {
     /// The change is made; its answer is written already.
     #[error("{0} instances have not acknowledged the change in time; they refuse keys when they stay away")]
     Pending(usize),
+    /// The trail is not whole; the answer that says where is written already.
+    #[error("the audit trail is {}", if *.0 == Verdict::Tampered { "tampered with" } else { "incomplete" })]
+    Verdict(Verdict),
+    /// A proof that proves nothing.
+    #[error("nothing is proven: {0}")]
+    Unproven(String),
+    /// What failed is in the answer, which is written already.
+    #[error("{0} of the checks failed")]
+    Unwell(usize),
     #[error("nothing was changed")]
     Declined,
     #[error("interrupted; a change that was under way is made whole or not at all")]
@@ -43,7 +52,14 @@ impl CliError {
                 500.. | 429 => 1,
                 _ => 4,
             },
-            Self::Boot(_) | Self::Io { .. } | Self::Pending(_) | Self::Declined | Self::Interrupted => 1,
+            Self::Verdict(verdict) => verdict.exit_code(),
+            Self::Unproven(_) => Verdict::Tampered.exit_code(),
+            Self::Boot(_)
+            | Self::Io { .. }
+            | Self::Pending(_)
+            | Self::Unwell(_)
+            | Self::Declined
+            | Self::Interrupted => 1,
         }
     }
 
@@ -56,6 +72,9 @@ impl CliError {
             Self::App(error) => error.code(),
             Self::Io { .. } => "io",
             Self::Pending(_) => "pending",
+            Self::Verdict(Verdict::Tampered) | Self::Unproven(_) => "tampered",
+            Self::Verdict(_) => "incomplete",
+            Self::Unwell(_) => "unwell",
             Self::Declined => "declined",
             Self::Interrupted => "interrupted",
         }

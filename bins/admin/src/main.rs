@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod error;
+mod file;
 mod output;
 mod prompt;
 mod run;

@@ -3,8 +3,10 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    os::fd::AsFd as _,
 };
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -46,6 +48,47 @@ impl Output {
     }
 }
 
+/// Writes one line to standard output.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    let mut stdout = io::stdout().lock();
+    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    written.map_err(|source| CliError::Io { what: "the answer can't be written", source })
+}
+
+/// Writes a part of a long answer to standard output. On a thread that nobody waits for: who reads may stop reading without
+/// going away, and the program must be able to end all the same.
+pub(crate) async fn write(bytes: Vec<u8>) -> io::Result<()> {
+    let (done, written) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut stdout = io::stdout().lock();
+        let _ = done.send(stdout.write_all(&bytes).and_then(|()| stdout.flush()));
+    });
+    written.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+}
+
+/// Whether whoever read standard output has gone away, as far as that can be told.
+pub(crate) fn is_closed() -> bool {
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let answered = poll(&mut asked, PollTimeout::ZERO).is_ok_and(|found| found > 0);
+    answered && asked.iter().filter_map(PollFd::revents).any(|found| found.contains(PollFlags::POLLERR))
+}
+
+/// JSON in one line in which nothing steers a terminal: what must not stand there comes as `\\uXXXX`, which is the same text.
+pub(crate) fn inert_json(value: &Value) -> String {
+    let mut inert = String::new();
+    for character in value.to_string().chars() {
+        if is_inert(character) {
+            inert.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(inert, "\\u{unit:04x}");
+            }
+        }
+    }
+    inert
+}
+
 /// Writes a line to standard error; where nobody listens there is nobody to tell.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
@@ -55,15 +98,19 @@ pub(crate) fn tell(text: &str) {
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
-        let invisible =
-            matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
-        if character.is_control() || invisible || matches!(character, '\u{061c}' | '\u{feff}') {
-            let _ = write!(safe, "{}", character.escape_default());
-        } else {
+        if is_inert(character) {
             safe.push(character);
+        } else {
+            let _ = write!(safe, "{}", character.escape_default());
         }
     }
     safe
+}
+
+fn is_inert(character: char) -> bool {
+    let invisible =
+        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+    !(character.is_control() || invisible || matches!(character, '\u{061c}' | '\u{feff}'))
 }
 
 /// A value in one line.
@@ -125,6 +172,14 @@ mod tests {
     #[test]
     fn a_name_can_not_move_the_cursor_or_turn_the_text() {
         assert_eq!(escaped("a\u{1b}[2Jb\r\n\u{202e}c é"), r"a\u{1b}[2Jb\r\n\u{202e}c é");
+    }
+
+    #[test]
+    fn json_is_inert_and_says_the_same() {
+        let value = json!({"agent": "a\u{1b}[2J\u{202e}b\u{85}\u{2028}é\"\\"});
+        let text = inert_json(&value);
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((text.chars().all(is_inert), read), (true, value));
     }
 
     #[test]

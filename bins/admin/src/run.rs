@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal as _},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Parser as _;
@@ -16,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{Cli, Command},
-    commands::Context,
+    commands::{Context, doctor},
     config::Config,
     error::CliError,
     output::{Output, tell},
@@ -63,12 +64,17 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 async fn carry_out(cli: Cli) -> Result<(), CliError> {
     let Cli { json, config, mut command } = cli;
+    let output = Output { json };
+    if let Some(done) = command.offline(output) {
+        return done;
+    }
     let Config { settings, public_url } = config.read()?;
     command.prepare()?;
     let failed = |source| CliError::Io { what: "the start can't be carried out", source };
     let opening = boot::open(settings, Env::system(), command.purpose());
     let signals = signals()?;
     let Instance { app, migrated, resources } = match boot::until_stopped(opening, signals).await.map_err(failed)? {
+        Start::Done(Err(error)) if matches!(command, Command::Doctor) => return doctor::unopened(output, &error),
         Start::Done(opened) => opened?,
         Start::Stopped(opened) => {
             if let Some(Ok(instance)) = opened {
@@ -78,7 +84,7 @@ async fn carry_out(cli: Cli) -> Result<(), CliError> {
         }
     };
     let caller = Caller::operator(&app, &operator());
-    let context = Context { caller, app, public_url, migrated, output: Output { json } };
+    let context = Context { caller, app: Arc::new(app), public_url, migrated, output };
     let done = until_interrupted(command, &context).await;
     drop(context);
     let closed = resources.close().await;
@@ -89,9 +95,10 @@ async fn carry_out(cli: Cli) -> Result<(), CliError> {
 
 async fn until_interrupted(command: Command, context: &Context) -> Result<(), CliError> {
     let signals = signals()?;
+    let interrupted = if command.ends_by_interruption() { Ok(()) } else { Err(CliError::Interrupted) };
     tokio::select! {
         done = command.run(context) => done,
-        () = signals => Err(CliError::Interrupted),
+        () = signals => interrupted,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod boot;
 pub mod caller;
 pub mod cursor;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod gate;

@@ -1,7 +1,7 @@
 //! The schema's steps and the daily partitions of the audit trail.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use diesel::{QueryableByName, sql_query, sql_types::Bool};
+use diesel::{QueryableByName, migration::MigrationSource, sql_query, sql_types::Bool};
 use diesel_async::{AsyncConnection as _, AsyncMigrationHarness, RunQueryDsl as _, SimpleAsyncConnection as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use tokio_postgres::Config;
@@ -84,6 +84,18 @@ pub async fn make_role(conn: &mut Conn) -> Result<bool, StoreError> {
         .await?;
     }
     Ok(present.present)
+}
+
+/// The steps that this release knows, oldest first, under the names that the database keeps.
+///
+/// # Errors
+/// When they can't be read, which a build has seen.
+pub fn steps() -> Result<Vec<String>, StoreError> {
+    let steps = MigrationSource::<diesel::pg::Pg>::migrations(&STEPS);
+    let steps = steps.map_err(|error| StoreError::Migration(error.to_string()))?;
+    let mut names: Vec<String> = steps.iter().map(|step| step.name().version().to_string()).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Undoes every step. For the test that proves that each `down.sql` fits its `up.sql`.

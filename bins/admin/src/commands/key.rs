@@ -20,6 +20,7 @@ use crate::{
 
 mod bulk;
 mod create;
+mod sources;
 
 /// What people want to see first of a key.
 const FIRST: [&str; 9] =
@@ -65,6 +66,8 @@ pub(crate) enum KeyCommand {
     Allowlist(AllowlistCommand),
     /// Say step by step how a call with a key would be judged; counts nothing.
     Explain(ExplainArgs),
+    /// Say what a key could do without, from its calls of 30 days; changes nothing.
+    Suggest(Named),
     /// List the living keys that want a look, by reason.
     Inventory {
         /// Slug of the organization.
@@ -152,6 +155,17 @@ pub(crate) enum AllowlistCommand {
         #[arg(long)]
         allow_any: bool,
     },
+    /// Say which past calls other networks would have refused; changes nothing.
+    Preview {
+        #[command(flatten)]
+        key: Named,
+        /// Networks or addresses to try.
+        #[arg(long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', required = true)]
+        allow_cidr: Vec<String>,
+        /// Days to look back, 1 to 30 [default: 7].
+        #[arg(long)]
+        days: Option<i64>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -200,7 +214,11 @@ impl KeyCommand {
                 let (view, warnings) = set?;
                 output.answer(&AllowlistJson::new(app, view, warnings), key_with_warnings)
             }
+            Self::Allowlist(AllowlistCommand::Preview { key: Named { id }, allow_cidr, days }) => {
+                sources::preview(context, id, allow_cidr, days).await
+            }
             Self::Explain(args) => explain(context, args).await,
+            Self::Suggest(Named { id }) => sources::suggest(context, id).await,
             Self::Inventory { org } => inventory(context, &org).await,
             Self::RevokeMany(args) => args.run(context).await,
         }

@@ -24,6 +24,14 @@ pub struct Key {
     pub in_force: bool,
 }
 
+impl Key {
+    /// Whether this instance has the master key under which the secret half is sealed.
+    #[must_use]
+    pub const fn can_sign(&self) -> bool {
+        self.signing.is_some()
+    }
+}
+
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key").field("public", &self.public).field("in_force", &self.in_force).finish_non_exhaustive()
