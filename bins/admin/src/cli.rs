@@ -5,8 +5,9 @@ use statuspulse_app::boot::Purpose;
 
 use crate::{
     commands::{
-        Context, app::AppCommand, audit::AuditCommand, doctor, grant::GrantCommand, key::KeyCommand, leak::LeakCommand, migrate, org::OrgCommand,
-        pepper::PepperCommand, settings::SettingsCommand, signing_key::SigningKeyCommand, user::UserCommand,
+        Context, app::AppCommand, audit::AuditCommand, doctor, grant::GrantCommand, key::KeyCommand, leak::LeakCommand,
+        migrate, org::OrgCommand, pepper::PepperCommand, settings::SettingsCommand, signing_key::SigningKeyCommand,
+        user::UserCommand,
     },
     config::ConfigArgs,
     error::CliError,

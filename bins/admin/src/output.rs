@@ -108,8 +108,7 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 fn is_inert(character: char) -> bool {
-    let invisible =
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+    let invisible = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
     !(character.is_control() || invisible || matches!(character, '\u{061c}' | '\u{feff}'))
 }
 

@@ -185,7 +185,10 @@ async fn partitions(app: &App, conn: &mut Conn) -> Result<Check, AppError> {
     let missing = doctor::days_without_partition(conn, &days).await?;
     let list = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     Ok(if missing.contains(&today) {
-        Check::failed("partitions", format!("events wait: there is no partition for {list}; run `migrate` as the owner"))
+        Check::failed(
+            "partitions",
+            format!("events wait: there is no partition for {list}; run `migrate` as the owner"),
+        )
     } else if missing.is_empty() {
         Check::ok("partitions", format!("made for today and {} days ahead", DAYS - 1))
     } else {
@@ -196,7 +199,10 @@ async fn partitions(app: &App, conn: &mut Conn) -> Result<Check, AppError> {
 async fn quarantine(conn: &mut Conn) -> Result<Check, AppError> {
     Ok(match doctor::quarantined(conn).await? {
         0 => Check::ok("quarantine", "empty"),
-        events => Check::warning("quarantine", format!("{events} events were refused by the table; look at `audit_quarantine`")),
+        events => Check::warning(
+            "quarantine",
+            format!("{events} events were refused by the table; look at `audit_quarantine`"),
+        ),
     })
 }
 

@@ -4,6 +4,7 @@
 //! is appended to the spool on disk before the answer, and a refusal's is on the disk before it. The tailer ([`tail`]) moves
 //! both into the table.
 
+mod batch;
 mod fold;
 mod tail;
 mod usage;
@@ -16,13 +17,13 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use statuspulse_audit::{Class, Entry, Event};
+use statuspulse_audit::{AlertRule, Class, Entry, Event};
 use statuspulse_policy::KeyId;
 use statuspulse_spool::{AppendError, Spool, SpoolError};
 use statuspulse_store::{Conn, StoreError, alerts::Happening, audit};
@@ -109,6 +110,7 @@ pub struct Recorder {
     receiver: Mutex<Option<mpsc::Receiver<Message>>>,
     lost: AtomicU64,
     lost_ever: AtomicU64,
+    lost_since_us: AtomicI64,
     full: AtomicBool,
     waiting_since_ms: AtomicU64,
     written: AtomicU64,
@@ -128,6 +130,7 @@ impl Recorder {
             receiver: Mutex::new(Some(receiver)),
             lost: AtomicU64::new(0),
             lost_ever: AtomicU64::new(0),
+            lost_since_us: AtomicI64::new(0),
             full: AtomicBool::new(false),
             waiting_since_ms: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -166,7 +169,9 @@ impl Recorder {
             Ok(_) if event.class == Class::C => Ok(()),
             Ok(mark) => spool.synced(&mark).await.map_err(|error| error.to_string()),
             Err(error) => {
-                self.full.store(matches!(error, AppendError::Full { .. }), Ordering::Relaxed);
+                if matches!(error, AppendError::Full { .. }) && !self.full.swap(true, Ordering::Relaxed) {
+                    self.alert(happening(app, AlertRule::AuditGap, 1, "spool_full"));
+                }
                 Err(error.to_string())
             }
         };
@@ -176,7 +181,7 @@ impl Recorder {
                 Ok(())
             }
             Err(_) if event.class == Class::C && self.mode == Mode::BestEffort => {
-                self.lose(1);
+                self.lose(app, 1);
                 Ok(())
             }
             Err(cause) => Err(AppError::Unavailable { cause: format!("an audit event can't be kept: {cause}") }),
@@ -204,8 +209,11 @@ impl Recorder {
         let _ = self.sender.try_send(Message::Used(key, at, ip));
     }
 
-    fn lose(&self, count: u64) {
+    fn lose(&self, app: &App, count: u64) {
         self.lost_ever.fetch_add(count, Ordering::Relaxed);
+        // Only the first of a row: the gap spans from there to its record.
+        let now = app.env.now().timestamp_micros();
+        let _ = self.lost_since_us.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         // Log the first of a row; the gap record has the number.
         if self.lost.fetch_add(count, Ordering::AcqRel) == 0 {
             tracing::error!(count, "audit events could not be kept; a gap record will follow");
@@ -309,6 +317,23 @@ pub(crate) async fn drain_alone(app: &Arc<App>, patience: Duration) -> Result<Op
         tracing::warn!(%error, "the spool could not be closed");
     }
     Ok(Some(drained))
+}
+
+/// Something about this instance that somebody must know.
+fn happening(app: &App, rule: AlertRule, count: i64, reason: &str) -> Happening {
+    let now = app.env.now();
+    Happening {
+        rule,
+        organization: None,
+        subject_kind: "instance",
+        subject: app.instance.to_string(),
+        first_at: now,
+        last_at: now,
+        count,
+        routes: Vec::new(),
+        sources: Vec::new(),
+        facts: serde_json::Map::from_iter([("reason".to_owned(), serde_json::json!(reason))]),
+    }
 }
 
 /// The lane of this thread: each worker has one of its own, so that none waits for another.

@@ -62,9 +62,8 @@ struct Flag {
 /// # Errors
 /// When the database can't be reached.
 pub async fn applied_steps(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
-    let rows: Vec<Word> = sql_query("SELECT version::text AS value FROM __diesel_schema_migrations ORDER BY version")
-        .load(conn)
-        .await?;
+    let rows: Vec<Word> =
+        sql_query("SELECT version::text AS value FROM __diesel_schema_migrations ORDER BY version").load(conn).await?;
     Ok(rows.into_iter().map(|row| row.value).collect())
 }
 

@@ -55,7 +55,11 @@ pub async fn make_role(conn: &mut Conn) -> Result<bool, StoreError> {
          EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN NULL;
          END $$;
          DO $$ BEGIN
-             IF NOT pg_has_role('statuspulse_app', 'MEMBER') THEN
+             IF current_setting('server_version_num')::int >= 160000 THEN
+                 IF NOT pg_has_role('statuspulse_app', 'SET') THEN
+                     EXECUTE format('GRANT statuspulse_app TO %I WITH SET TRUE', current_user);
+                 END IF;
+             ELSIF NOT pg_has_role('statuspulse_app', 'MEMBER') THEN
                  EXECUTE format('GRANT statuspulse_app TO %I', current_user);
              END IF;
          EXCEPTION WHEN insufficient_privilege OR undefined_object OR unique_violation OR internal_error THEN NULL;
@@ -63,7 +67,8 @@ pub async fn make_role(conn: &mut Conn) -> Result<bool, StoreError> {
     )
     .await?;
     let present: Exists = sql_query(
-        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'statuspulse_app' AND pg_has_role(oid, 'MEMBER')) AS present",
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'statuspulse_app' AND pg_has_role(oid,
+             CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)) AS present",
     )
     .get_result(conn)
     .await?;

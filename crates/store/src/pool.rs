@@ -34,8 +34,10 @@ const LONG_TIMEOUT_MS: u32 = 50_000;
 
 /// Gives up the owner's rights for those of the service, which has no way to change what the audit trail holds. Does nothing
 /// where the role can't be made (`migrations::make_role`).
+/// From PostgreSQL 16 on, who has made a role is a member of it and may still not take it on.
 pub(crate) const ENTER_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles
-    WHERE rolname = 'statuspulse_app' AND pg_has_role(oid, 'MEMBER')";
+    WHERE rolname = 'statuspulse_app' AND pg_has_role(oid,
+        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)";
 
 /// The pool.
 #[derive(Clone)]

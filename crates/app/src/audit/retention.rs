@@ -58,24 +58,17 @@ pub async fn pass(app: &App) -> Result<Option<Done>, AppError> {
     }
     let (calls, changes) = (days_before(today, app.audit.keep_calls), days_before(today, app.audit.keep_changes));
     for day in partitions::sealed_before(&mut owner, calls.max(changes)).await? {
-        // Without a checkpoint that states its seal, a day that has left is one that was stolen. The next one states it.
-        if !partitions::is_stated(&mut owner, day, now).await? {
-            continue;
-        }
         let archive = archive(app, &mut owner, day).await?;
         if day < changes {
             continue;
         }
-        let kept = partitions::reduce(&mut owner, day).await?;
-        note(app, day, json!({"kept": kept}), archive.as_deref()).await?;
+        note(app, day, "calls", archive.as_deref()).await?;
+        partitions::reduce(&mut owner, day).await?;
         done.reduced.push(day);
     }
     for day in partitions::present_before(&mut owner, changes).await? {
-        if !partitions::is_stated(&mut owner, day, now).await? {
-            continue;
-        }
+        note(app, day, "changes", None).await?;
         partitions::remove(&mut owner, day, None, now).await?;
-        note(app, day, json!({"kept": 0}), None).await?;
         done.dropped.push(day);
     }
     Ok(Some(done))
@@ -85,9 +78,10 @@ fn days_before(today: NaiveDate, span: std::time::Duration) -> NaiveDate {
     today.checked_sub_days(Days::new(span.as_secs() / 86_400)).unwrap_or(NaiveDate::MIN)
 }
 
-async fn note(app: &App, day: NaiveDate, kept: serde_json::Value, archive: Option<&str>) -> Result<(), AppError> {
+/// Before anything leaves: one that says so and is repeated after a crash is better than one that is missing.
+async fn note(app: &App, day: NaiveDate, leaving: &'static str, archive: Option<&str>) -> Result<(), AppError> {
     let event = Caller::system(app).event(app, Class::A, Action::AuditRetention, None)?;
-    let event = event.with("day", day.to_string()).with("rows", kept).with("archive", json!(archive));
+    let event = event.with("day", day.to_string()).with("leaving", leaving).with("archive", json!(archive));
     Ok(app.recorder.record(&mut *app.conn().await?, event).await?)
 }
 

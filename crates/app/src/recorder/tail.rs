@@ -9,15 +9,13 @@ use std::{
 };
 
 use chrono::{DateTime, Duration as Span, NaiveDate, Utc};
-use serde_json::json;
-use statuspulse_audit::{Action, AlertRule, Class, Digest, Entry, Event, Outcome, Record, chain};
+use statuspulse_audit::{Action, AlertRule, Class, Record, chain};
 use statuspulse_spool::{Recovered, Spool, Tail};
 use statuspulse_store::{
     StoreError,
-    alerts::Happening,
     audit::{
         partitions,
-        writer::{Head, TurnError, Writer, read_entry},
+        writer::{Head, TurnError, Writer},
     },
     migrations, pool,
 };
@@ -26,8 +24,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Message, usage::UsageBook, watch::Happenings};
-use crate::{app::App, caller::Caller, error::AppError};
+use super::{Message, batch::Batch, happening, usage::UsageBook, watch::Happenings};
+use crate::{app::App, caller::Caller};
 
 /// Events of one transaction, from the spool and from the outbox each.
 const BATCH: usize = 2_000;
@@ -172,7 +170,7 @@ impl Tailer {
             if let Err(error) = self.app.recorder.keep(&self.app, &event).await {
                 tracing::error!(%error, "a fold of calls could not be kept");
                 let count = event.detail.get("count").and_then(serde_json::Value::as_u64).unwrap_or(1);
-                self.app.recorder.lose(count);
+                self.app.recorder.lose(&self.app, count);
             }
         }
     }
@@ -244,7 +242,7 @@ impl Tailer {
         self.retry_at = Some(Instant::now() + RETRY);
         match error {
             TurnError::NoPartition(_) => {
-                let happening = self.happening(AlertRule::WatchImpaired, 1, "audit_partition_missing");
+                let happening = happening(&self.app, AlertRule::WatchImpaired, 1, "audit_partition_missing");
                 self.happenings.add(happening);
                 self.without_partition.get_or_insert_with(Instant::now);
                 tracing::error!(%error, "audit events wait for a partition");
@@ -312,7 +310,7 @@ impl Tailer {
             Err(TurnError::Refused(error)) => {
                 tracing::error!(%error, "an audit event is put into quarantine");
                 let taken = self.turn(Portion { aside: Some(&error), ..portion }).await?;
-                let happening = self.happening(AlertRule::AuditGap, 1, "row_refused");
+                let happening = happening(&self.app, AlertRule::AuditGap, 1, "row_refused");
                 self.happenings.add(happening);
                 self.app.recorder.lost_ever.fetch_add(1, Ordering::Relaxed);
                 Ok(taken)
@@ -389,7 +387,7 @@ impl Tailer {
         }
         if !damaged.is_empty() {
             tracing::error!(places = damaged.len(), "the disk did not give back audit events that were written to it");
-            self.app.recorder.lose(damaged.len() as u64);
+            self.app.recorder.lose(&self.app, damaged.len() as u64);
         }
         Ok(())
     }
@@ -473,7 +471,9 @@ impl Tailer {
         recorder.written.fetch_add(records.len() as u64, Ordering::Relaxed);
         if lost > 0 {
             recorder.lost.fetch_sub(lost, Ordering::AcqRel);
-            let happening = self.happening(AlertRule::AuditGap, i64::try_from(lost).unwrap_or(i64::MAX), "not_kept");
+            recorder.lost_since_us.store(0, Ordering::Relaxed);
+            let happening =
+                happening(&self.app, AlertRule::AuditGap, i64::try_from(lost).unwrap_or(i64::MAX), "not_kept");
             self.happenings.add(happening);
         }
         match released {
@@ -494,101 +494,6 @@ impl Tailer {
             tracing::error!(aside, "audit events are in quarantine; gap records stand in their places");
         }
     }
-
-    fn happening(&self, rule: AlertRule, count: i64, reason: &str) -> Happening {
-        let now = self.app.env.now();
-        Happening {
-            rule,
-            organization: None,
-            subject_kind: "instance",
-            subject: self.app.instance.to_string(),
-            first_at: now,
-            last_at: now,
-            count,
-            routes: Vec::new(),
-            sources: Vec::new(),
-            facts: serde_json::Map::from_iter([("reason".to_owned(), json!(reason))]),
-        }
-    }
-}
-
-/// An event that the table refuses.
-struct Aside {
-    source: &'static str,
-    bytes: Vec<u8>,
-    error: String,
-    /// Place of the gap record that stands for it.
-    sequence: i64,
-}
-
-/// Events on their way to their places.
-struct Batch<'a> {
-    app: &'a App,
-    head: Head,
-    now: DateTime<Utc>,
-    reason: Option<&'a str>,
-    /// With the place in `aside` of what they stand for.
-    entries: Vec<(Entry, Option<usize>)>,
-    aside: Vec<Aside>,
-    failed: Option<AppError>,
-}
-
-impl<'a> Batch<'a> {
-    fn new(app: &'a App, head: Head, now: DateTime<Utc>, reason: Option<&'a str>) -> Self {
-        Self { app, head, now, reason, entries: Vec::new(), aside: Vec::new(), failed: None }
-    }
-
-    fn add(&mut self, source: &'static str, bytes: &[u8]) {
-        let read = match self.reason {
-            Some(reason) => Err(reason.to_owned()),
-            None => read_entry(bytes),
-        };
-        match read {
-            Ok(mut entry) => {
-                self.app.geo.place(&mut entry);
-                self.entries.push((entry, None));
-            }
-            Err(error) => {
-                self.aside.push(Aside { source, bytes: bytes.to_vec(), error, sequence: 0 });
-                let place = self.aside.len() - 1;
-                self.add_gap(1, "row_refused");
-                if let Some((_, stands_for)) = self.entries.last_mut() {
-                    *stands_for = Some(place);
-                }
-            }
-        }
-    }
-
-    fn add_gap(&mut self, count: u64, reason: &str) {
-        match gap(self.app, self.now, count, reason) {
-            Ok(event) => self.entries.push((Entry::from(&event), None)),
-            Err(error) => self.failed = Some(error),
-        }
-    }
-
-    /// In the order in which they happened, as far as this batch goes.
-    fn place(mut self) -> Result<(Vec<Record>, Vec<Aside>), TurnError> {
-        let unavailable = |error: &dyn std::fmt::Display| TurnError::Unavailable(error.to_string());
-        if let Some(error) = &self.failed {
-            return Err(unavailable(error));
-        }
-        self.entries.sort_by_key(|(entry, _)| entry.occurred_at);
-        let stream = self.app.recorder.stream;
-        let (mut sequence, mut prev): (i64, Digest) = (self.head.sequence, self.head.hash);
-        let mut records = Vec::with_capacity(self.entries.len());
-        for (entry, stands_for) in self.entries {
-            sequence += 1;
-            let salt = self.app.env.random().map_err(|error| unavailable(&error))?;
-            let record = Record::place(entry, (stream, sequence), prev, salt, self.now);
-            let record = record.map_err(|error| TurnError::Refused(error.to_string()))?;
-            prev = record.hash;
-            if let Some(put) = stands_for.and_then(|place| self.aside.get_mut(place)) {
-                put.sequence = sequence;
-            }
-            records.push(record);
-        }
-        Ok((records, self.aside))
-    }
 }
 
 /// Days that are sealed already, and get another event, are sealed again.
@@ -606,11 +511,4 @@ async fn reopen(app: &App, days: &BTreeSet<NaiveDate>, now: DateTime<Utc>) -> Re
         }
     }
     Ok(())
-}
-
-fn gap(app: &App, now: DateTime<Utc>, count: u64, reason: &str) -> Result<Event, AppError> {
-    let mut event = Caller::system(app).event(app, Class::A, Action::AuditGap, None)?;
-    event.outcome = Outcome::Failed;
-    let at = statuspulse_audit::record::instant(now);
-    Ok(event.with("count", count).with("from", at.clone()).with("to", at).with("reason", reason))
 }

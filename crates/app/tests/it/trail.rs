@@ -175,7 +175,9 @@ async fn calls_leave_after_a_month_and_everything_after_a_year_and_the_rest_is_w
     activity(&app, 40).await;
     checkpoint_now(&app).await;
     app.advance_days(2).await;
-    let sealed = retained(&app).await;
+    retained(&app).await;
+    // The round of the start may have been the one that sealed them.
+    let sealed = number(&db, "SELECT count(*) FROM audit_partitions WHERE state = 'sealed'").await;
     activity(&app, 10).await;
     checkpoint_now(&app).await;
     let reports = [verified(&app).await.verdict];
@@ -195,7 +197,7 @@ async fn calls_leave_after_a_month_and_everything_after_a_year_and_the_rest_is_w
     checkpoint_now(&app).await;
     let last = verified(&app).await;
     let archived = std::fs::read_dir(&archive).unwrap().count();
-    assert_eq!((sealed.sealed.len() >= 2, reduced.len() >= 2, dropped.len() >= 2), (true, true, true));
+    assert_eq!((sealed >= 2, reduced.len() >= 2, dropped.len() >= 2), (true, true, true));
     assert_eq!((calls, changes), (0, 5));
     assert_eq!((reports, last.verdict, last.first_bad), ([Verdict::Whole; 2], Verdict::Whole, None));
     assert!(archived >= 4, "{archived} files of archives");

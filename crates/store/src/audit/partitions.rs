@@ -98,33 +98,6 @@ pub async fn unstated(conn: &mut Conn) -> Result<Vec<Sealed>, StoreError> {
     Ok(sealed?.into_iter().flatten().collect())
 }
 
-/// Whether a checkpoint states the seal of a day. Where none does and none will any more, because the seal is too old for
-/// [`unstated`], it is dated anew, so that the next one does. Needs the owner.
-///
-/// # Errors
-/// When the database can't be reached.
-pub async fn is_stated(conn: &mut Conn, day: NaiveDate, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let stated: Found = sql_query(
-        "SELECT EXISTS (
-             SELECT FROM audit_partitions p JOIN audit_checkpoints c ON c.at >= p.sealed_at - interval '10 minutes'
-             WHERE p.day = $1 AND c.body -> 'sealed' @> jsonb_build_array(jsonb_build_object(
-                 'day', p.day::text, 'rows', p.rows, 'root', encode(p.root, 'hex')))) AS value",
-    )
-    .bind::<Date, _>(day)
-    .get_result(conn)
-    .await?;
-    if !stated.value {
-        let again = "UPDATE audit_partitions SET sealed_at = $2 WHERE day = $1 AND state = 'sealed' AND sealed_at < $3";
-        sql_query(again)
-            .bind::<Date, _>(day)
-            .bind::<Timestamptz, _>(now)
-            .bind::<Timestamptz, _>(now - STATED + Duration::hours(1))
-            .execute(conn)
-            .await?;
-    }
-    Ok(stated.value)
-}
-
 /// Takes the turn of keeping the days, until the connection ends. `false`: another instance has it.
 ///
 /// # Errors
@@ -293,8 +266,11 @@ pub async fn reduce(conn: &mut Conn, day: NaiveDate) -> Result<u64, StoreError> 
     .await?;
     detach(conn, &name).await?;
     conn.transaction(async |conn| {
+        // What somebody wrote between the copy and the end of the detaching comes along.
         conn.batch_execute(&format!(
-            "ALTER TABLE audit_events ATTACH PARTITION {kept}
+            "INSERT INTO {kept} SELECT n.* FROM {name} n WHERE n.class < 3 AND NOT EXISTS (
+                 SELECT FROM {kept} k WHERE k.stream = n.stream AND k.sequence = n.sequence);
+             ALTER TABLE audit_events ATTACH PARTITION {kept}
                  FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00');
              UPDATE audit_partitions SET state = 'reduced', kept = (SELECT count(*) FROM {kept}) WHERE day = '{day}';
              DROP TABLE {name};"

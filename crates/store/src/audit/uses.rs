@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{BigInt, Inet, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Inet, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncConnection as _, RunQueryDsl as _, SimpleAsyncConnection as _};
 use ipnetwork::IpNetwork;
@@ -76,7 +76,7 @@ struct Word {
 }
 
 /// Scopes that accepted calls of a key have needed since a moment; and whether it has judged calls for a gateway, which stand
-/// in the trail under the credentials that were judged. Gives up after two seconds.
+/// in the trail under the credentials that were judged: that is only looked for where the key may. Gives up after two seconds.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -85,6 +85,7 @@ pub async fn scopes_of_key(
     organization: OrganizationId,
     key: KeyId,
     since: DateTime<Utc>,
+    may_judge: bool,
 ) -> Result<Vec<String>, StoreError> {
     let words: Vec<Word> = conn
         .transaction(async |conn| {
@@ -94,13 +95,14 @@ pub async fn scopes_of_key(
                     "SELECT DISTINCT detail ->> 'required_scope' AS value FROM audit_events
                      WHERE organization_id = $1 AND actor_id = $2 AND actor_kind = 'api_key' AND occurred_at >= $3
                        AND outcome = 'allowed' AND detail ->> 'required_scope' IS NOT NULL
-                     UNION SELECT 'credentials:verify' WHERE EXISTS (
+                     UNION SELECT 'credentials:verify' WHERE $4 AND EXISTS (
                          SELECT FROM audit_events WHERE organization_id = $1 AND occurred_at >= $3
                              AND detail ->> 'via' = $2)",
                 )
                 .bind::<SqlUuid, _>(organization.as_uuid())
                 .bind::<Text, _>(key.to_string())
                 .bind::<Timestamptz, _>(since)
+                .bind::<Bool, _>(may_judge)
                 .load(conn)
                 .await?,
             )

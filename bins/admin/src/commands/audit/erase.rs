@@ -58,7 +58,8 @@ impl EraseArgs {
         if !self.yes {
             let events = audit::erase::count(&context.app, ip, organization).await?;
             let whose = self.org.as_deref().map_or_else(|| "every organization".to_owned(), |slug| format!("`{slug}`"));
-            let question = format!("Erase {ip} and the user agents beside it from {events} events of {whose} for good?");
+            let question =
+                format!("Erase {ip} and the user agents beside it from {events} events of {whose} for good?");
             if events > 0 && !prompt::confirm(&question).await? {
                 return Err(CliError::Declined);
             }

@@ -47,8 +47,7 @@ impl ExportArgs {
             Some(event) => Some(export::behind(&context.app, access.as_ref(), event).await?),
             None => None,
         };
-        let mut export =
-            export::begin(&context.app, &context.caller, access.as_ref(), format, filter, after).await?;
+        let mut export = export::begin(&context.app, &context.caller, access.as_ref(), format, filter, after).await?;
         match draft {
             Some(draft) => to_file(context, &mut export, draft).await,
             None => to_stdout(&mut export).await,

@@ -60,8 +60,8 @@ impl CheckProofArgs {
             return Err(CliError::Usage(format!("`{shown}` has {size} bytes, which no proof has")));
         }
         let text = fs::read_to_string(&self.file).map_err(|error| usage(&error))?;
-        let proof: Proof = serde_json::from_str(&text)
-            .map_err(|error| CliError::Usage(format!("`{shown}` is no proof: {error}")))?;
+        let proof: Proof =
+            serde_json::from_str(&text).map_err(|error| CliError::Usage(format!("`{shown}` is no proof: {error}")))?;
         let judged = judge(&proof, &keys);
         let answer = Checked {
             ok: judged.is_ok(),

@@ -91,7 +91,9 @@ fn line(record: &Record) -> String {
     };
     let route = match (&entry.method, &entry.route) {
         (None, None) => None,
-        (method, route) => Some([method.as_deref(), route.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")),
+        (method, route) => {
+            Some([method.as_deref(), route.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" "))
+        }
     };
     let status = entry.status.map(|status| Value::from(status).to_string());
     [

@@ -87,7 +87,8 @@ impl VerifyArgs {
     /// What was looked at, what nobody vouches for, what was found.
     fn summary(&self, report: &Report, drained: Option<bool>) -> String {
         let mut lines = Vec::new();
-        let part = if self.partial || self.from.is_some() || self.to.is_some() { " of a part of the trail" } else { "" };
+        let part =
+            if self.partial || self.from.is_some() || self.to.is_some() { " of a part of the trail" } else { "" };
         lines.push(match report.verdict {
             Verdict::Whole => format!("whole: {} events{part}, nothing contradicts", report.events),
             Verdict::Tampered => format!("TAMPERED: {} events{part} were read", report.events),
@@ -119,7 +120,10 @@ impl VerifyArgs {
             );
         }
         if report.uncovered > 0 {
-            lines.push(format!("{} events are newer than every checkpoint: nobody vouches for them yet", report.uncovered));
+            lines.push(format!(
+                "{} events are newer than every checkpoint: nobody vouches for them yet",
+                report.uncovered
+            ));
         }
         if report.unaddressed > 0 {
             let told = if part.is_empty() { ", as events of erasure say" } else { "" };
@@ -135,7 +139,8 @@ fn words(finding: &Finding) -> String {
         (Some(stream), Some(sequence)) => format!("event {sequence} of stream {stream}"),
         _ => "an event".to_owned(),
     };
-    let checkpoint = finding.checkpoint.map_or_else(|| "a checkpoint".to_owned(), |number| format!("checkpoint {number}"));
+    let checkpoint =
+        finding.checkpoint.map_or_else(|| "a checkpoint".to_owned(), |number| format!("checkpoint {number}"));
     let day = finding.day.map_or_else(|| "a day".to_owned(), |day| format!("the day {day}"));
     match finding.reason {
         Reason::Changed => format!("{event} was changed: what it says does not give its digest"),
@@ -143,7 +148,9 @@ fn words(finding: &Finding) -> String {
         Reason::Repeated => format!("{event} is there a second time"),
         Reason::Missing => format!("{event} is gone, though later ones are there"),
         Reason::Commitment => format!("{event} has another address or user agent than was written"),
-        Reason::ErasedWithoutEvent => format!("{event} lost its address or user agent, and no event says who erased it"),
+        Reason::ErasedWithoutEvent => {
+            format!("{event} lost its address or user agent, and no event says who erased it")
+        }
         Reason::UnknownStream => format!("{event} belongs to a stream that no checkpoint knows"),
         Reason::Forged => format!("{event} was written by nobody who writes this trail"),
         Reason::HeadDiffers => format!("{event} is not the one that {checkpoint} vouches for"),
@@ -156,7 +163,9 @@ fn words(finding: &Finding) -> String {
         Reason::CheckpointPrevious => format!("{checkpoint} does not follow the one before it"),
         Reason::CheckpointExchanged => format!("{checkpoint} is another one than the copy that was held elsewhere"),
         Reason::CheckpointMalformed => format!("{checkpoint} has not the form of one"),
-        Reason::Truncated => format!("{event} and what came behind it: a checkpoint or the head of the stream knows of them"),
+        Reason::Truncated => {
+            format!("{event} and what came behind it: a checkpoint or the head of the stream knows of them")
+        }
         Reason::CheckpointsEnd => format!("{checkpoint} is held elsewhere, and the trail ends before it"),
         Reason::DayUnsealed => format!("{day} is gone, and no checkpoint seals what it held"),
     }
