@@ -114,7 +114,7 @@ pub async fn suggest(app: &App, caller: &Caller, access: &Access, id: KeyId) -> 
     let since = app.env.now() - Duration::days(SUGGEST_DAYS);
     let rows = sources_of_key(&mut conn, access.organization.id, id, since, Calls::Accepted).await?;
     let catalog = app.catalog.load_full();
-    let may_judge = catalog.names(found.key.scopes).iter().any(|name| *name == "credentials:verify");
+    let may_judge = catalog.names(found.key.scopes).contains(&"credentials:verify");
     let used = scopes_of_key(&mut conn, access.organization.id, id, since, may_judge).await?;
     drop(conn);
     note(app, caller, access, id).await?;

@@ -67,16 +67,12 @@ struct Basis {
 pub(super) async fn suggest(context: &Context, id: KeyId) -> Result<(), CliError> {
     let access = keys::operator_access(&context.app, id).await?;
     let found = keys::suggest(&context.app, &context.caller, &access, id).await?;
-    let answer = Suggestions {
-        unused_scopes: found.unused_scopes,
-        allowlist: found.allowlist,
-        basis: Basis { days: found.days, calls: found.calls },
-    };
+    let (calls, days) = (found.calls, found.days);
+    let answer =
+        Suggestions { unused_scopes: found.unused_scopes, allowlist: found.allowlist, basis: Basis { days, calls } };
     context.output.answer(&answer, |answer| {
         format!(
-            "from {} accepted calls of {} days\nunused scopes  {}\nallowlist      {}",
-            answer["basis"]["calls"],
-            answer["basis"]["days"],
+            "from {calls} accepted calls of {days} days\nunused scopes  {}\nallowlist      {}",
             readable(&answer["unused_scopes"]),
             readable(&answer["allowlist"])
         )
