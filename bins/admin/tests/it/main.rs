@@ -2,8 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod apps;
+mod audit;
+mod audit_export;
+mod audit_tail;
 mod bulk;
 mod configuration;
+mod doctor;
 mod grants;
 mod keys;
 mod organizations;
@@ -11,6 +15,7 @@ mod peppers;
 mod private;
 mod secrets;
 mod settings;
+mod sources;
 mod support;
 mod usage;
 mod users;

@@ -4,12 +4,17 @@ use std::{
     fs::File,
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use serde_json::Value;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use statuspulse_audit::record::instant;
 use statuspulse_testkit::{MASTER_KEY, Process, TestDb};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_statuspulse-admin");
 /// Fits no key.
@@ -72,6 +77,47 @@ impl Admin {
         (text(&issued["key"]["id"]), text(&issued["token"]))
     }
 
+    /// Puts calls into the outbox, a microsecond after the other, the last one now; answers their ids. `fields` changes what
+    /// each of them says.
+    pub(crate) async fn calls(&self, number: u32, fields: Value) -> Vec<Uuid> {
+        self.calls_until(Utc::now(), number, fields).await
+    }
+
+    /// The same, the last one at some other time.
+    pub(crate) async fn calls_until(&self, until: DateTime<Utc>, number: u32, fields: Value) -> Vec<Uuid> {
+        let mut ids = Vec::new();
+        let mut events = Vec::new();
+        for number in (0..number).rev() {
+            let at = until - TimeDelta::microseconds(number.into());
+            let id = statuspulse_policy::uuid_v7(at, unique());
+            let mut event = json!({
+                "id": id, "occurred_at": instant(at), "class": 3, "action": "api.call", "outcome": "allowed",
+                "reason": null, "organization_id": null, "actor": {"kind": "unknown", "id": null}, "method": "GET",
+                "route": "/api/v1/checks/**", "status": 200, "ip": "203.0.113.7", "country": null, "user_agent": "probe/1.0",
+                "fingerprint": null, "request_id": null, "detail": {},
+            });
+            for (name, value) in fields.as_object().unwrap() {
+                event[name] = value.clone();
+            }
+            ids.push(id);
+            events.push(event);
+        }
+        let put = "INSERT INTO audit_outbox (event) SELECT * FROM jsonb_array_elements($1::text::jsonb)";
+        self.db.client().await.execute(put, &[&Value::from(events).to_string()]).await.unwrap();
+        ids
+    }
+
+    /// A file in the folder of this program.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The same, with a text.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
     /// The text of one row.
     pub(crate) async fn value(&self, query: &str) -> String {
         self.db.client().await.query_one(query, &[]).await.unwrap().get(0)
@@ -129,6 +175,14 @@ pub(crate) fn folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("spa-").tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     folder
+}
+
+/// Bytes that no other event of this process has.
+fn unique() -> [u8; 10] {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut bytes = [0; 10];
+    bytes[2..].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes
 }
 
 /// Words of a command line; `%20` stands for a space within one.
