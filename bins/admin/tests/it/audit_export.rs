@@ -28,9 +28,10 @@ async fn each_event_is_one_line_in_each_format() {
 async fn an_export_is_narrowed_by_its_filters() {
     let (admin, _) = trail(5).await;
     admin.calls(2, json!({"ip": "198.51.100.9", "country": "DE", "outcome": "denied"})).await;
-    let filters = ["--ip 198.51.100.0/24", "--country de", "--outcome denied", "--org acme", "--to 2020-01-01T00:00:00Z"];
-    let counts =
-        filters.map(|filter| admin.run(&format!("audit export --format jsonl --action api. {filter}")).stdout.lines().count());
+    let filters =
+        ["--ip 198.51.100.0/24", "--country de", "--outcome denied", "--org acme", "--to 2020-01-01T00:00:00Z"];
+    let counts = filters
+        .map(|filter| admin.run(&format!("audit export --format jsonl --action api. {filter}")).stdout.lines().count());
     assert_eq!(counts, [2, 2, 2, 0, 0]);
 }
 

@@ -55,7 +55,8 @@ async fn an_event_has_the_fields_of_the_api() {
 #[tokio::test]
 async fn a_line_for_people_says_what_matters_and_steers_nothing() {
     let admin = Admin::with_org().await;
-    let fields = json!({"actor": {"kind": "operator", "id": "a\u{1b}[2J\u{202e}b"}, "reason": "revoked", "outcome": "denied"});
+    let fields =
+        json!({"actor": {"kind": "operator", "id": "a\u{1b}[2J\u{202e}b"}, "reason": "revoked", "outcome": "denied"});
     admin.calls(1, fields).await;
     let ran = admin.run("audit tail --limit 1");
     let part = r"  revoked  operator:a\u{1b}[2J\u{202e}b  203.0.113.7  -  GET /api/v1/checks/**  200";

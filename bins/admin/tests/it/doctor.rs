@@ -43,9 +43,13 @@ async fn rights_on_the_trail_are_found() {
     let admin = Admin::with_org().await;
     admin.json("audit checkpoint");
     // Every command takes them back; a partition that somebody has opened is found by the look at each.
-    admin.execute("CREATE ROLE careless; GRANT UPDATE ON audit_events TO careless; GRANT careless TO statuspulse_app").await;
+    admin
+        .execute("CREATE ROLE careless; GRANT UPDATE ON audit_events TO careless; GRANT careless TO statuspulse_app")
+        .await;
     let ran = admin.run("--json doctor");
-    admin.execute("REVOKE careless FROM statuspulse_app; REVOKE ALL ON audit_events FROM careless; DROP ROLE careless").await;
+    admin
+        .execute("REVOKE careless FROM statuspulse_app; REVOKE ALL ON audit_events FROM careless; DROP ROLE careless")
+        .await;
     let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((ran.code, complaints(&answer)), (1, complaint("role", "failed")), "{answer}");
 }
