@@ -3,3 +3,4 @@
 
 mod recorder;
 mod trail;
+mod written;

@@ -42,7 +42,7 @@ async fn checkpoint_now(app: &TestApp) {
 }
 
 /// A round of retention, once the one of the start is over.
-async fn retained(app: &TestApp) -> retention::Done {
+pub(crate) async fn retained(app: &TestApp) -> retention::Done {
     let mut done = None;
     eventually("nobody else is at it", async || {
         done = retention::pass(app).await.unwrap();
