@@ -1,7 +1,7 @@
 //! The way into the audit trail (audit §2, §3).
 //!
 //! A change writes its events into the outbox, in its own transaction. A judged call can't wait for the database: its event
-//! is appended to the spool on disk before the answer, and a refusal's is on the disk before it. The tailer ([`tail`]) moves
+//! is appended to the spool on disk before the answer, and a refusal's is on the disk before it. The tailer (`tail`) moves
 //! both into the table.
 
 mod batch;
