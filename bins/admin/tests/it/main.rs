@@ -4,6 +4,7 @@
 mod apps;
 mod audit;
 mod audit_export;
+mod audit_proof;
 mod audit_tail;
 mod bulk;
 mod configuration;
