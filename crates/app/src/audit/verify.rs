@@ -101,6 +101,9 @@ async fn look_again(app: &Arc<App>, question: &Question, found: &Pass) -> Result
 }
 
 async fn pass(app: &App, question: &Question) -> Result<Pass, AppError> {
+    // Before the heads are read: a checkpoint that is made meanwhile vouches for records that are not looked at.
+    let copies = Extent::of(&checkpoint::file(app)).into_iter().chain(question.copy.as_deref().map(Extent::of_given));
+    let copies = copies.collect::<Result<Vec<_>, _>>()?;
     let mut conn = app.conn().await?;
     let now = app.env.now();
     // What is written behind this is not looked at: verification would run after a trail that grows.
@@ -175,11 +178,7 @@ async fn pass(app: &App, question: &Question) -> Result<Pass, AppError> {
             reading.verifier.day(found.day, found.rows, found.root);
         }
     }
-    let own = checkpoint::file(app);
-    if own.exists() {
-        compare(&mut reading.verifier, &own)?;
-    }
-    if let Some(copy) = &question.copy {
+    for copy in &copies {
         compare(&mut reading.verifier, copy)?;
     }
     Ok(Pass { report: reading.finish(), gone })
@@ -239,9 +238,10 @@ pub fn export(file: &Path, question: &Question, now: DateTime<Utc>) -> Result<Re
         ..Options::default()
     };
     let mut verifier = Verifier::new(options);
-    let mut copies = question.copy.as_deref().map(Copies::open).transpose()?;
+    let copies = question.copy.as_deref().map(Extent::of_given).transpose()?;
+    let mut copies = copies.as_ref().map(Copies::open).transpose()?;
     let mut next = || copies.as_mut().map_or(Ok(None), Copies::next);
-    for line in Lines::open(file)? {
+    for line in Lines::open(&Extent::of_given(file)?)? {
         let (number, line) = line?;
         let record: Record = serde_json::from_str(&line).map_err(|error| unreadable(file, number, &error))?;
         let at = record.entry.occurred_at;
@@ -262,12 +262,40 @@ pub fn export(file: &Path, question: &Question, now: DateTime<Utc>) -> Result<Re
     Ok(verifier.finish())
 }
 
-fn compare(verifier: &mut Verifier, path: &Path) -> Result<(), AppError> {
-    let mut copies = Copies::open(path)?;
+fn compare(verifier: &mut Verifier, copy: &Extent) -> Result<(), AppError> {
+    let mut copies = Copies::open(copy)?;
     while let Some(signed) = copies.next()? {
         verifier.compare(signed);
     }
     Ok(())
+}
+
+/// A file that others append to, as long as it was when it was looked at.
+struct Extent {
+    path: PathBuf,
+    length: u64,
+}
+
+impl Extent {
+    /// None when there is no such file.
+    fn of(path: &Path) -> Option<Result<Self, AppError>> {
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            found => Some(Self::read(path, found)),
+        }
+    }
+
+    /// A file that must be there.
+    fn of_given(path: &Path) -> Result<Self, AppError> {
+        Self::read(path, std::fs::metadata(path))
+    }
+
+    fn read(path: &Path, found: std::io::Result<std::fs::Metadata>) -> Result<Self, AppError> {
+        let found = found.map_err(|error| unreadable_file(path, &error))?;
+        // A pipe has no length, and is read to its end.
+        let length = if found.is_file() { found.len() } else { u64::MAX };
+        Ok(Self { path: path.to_owned(), length })
+    }
 }
 
 /// The checkpoints of a file.
@@ -278,8 +306,8 @@ struct Copies {
 }
 
 impl Copies {
-    fn open(path: &Path) -> Result<Self, AppError> {
-        Ok(Self { path: path.to_owned(), lines: Lines::open(path)?, last: None })
+    fn open(file: &Extent) -> Result<Self, AppError> {
+        Ok(Self { path: file.path.clone(), lines: Lines::open(file)?, last: None })
     }
 
     /// The next one. A line that is none is what a crash left of one, which was written again behind it; where it was not, its
@@ -305,14 +333,14 @@ impl Copies {
 /// The lines of a file that are not empty, with their numbers.
 struct Lines {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<std::io::Take<File>>,
     number: usize,
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self, AppError> {
-        let file = File::open(path).map_err(|error| unreadable_file(path, &error))?;
-        Ok(Self { path: path.to_owned(), reader: BufReader::new(file), number: 0 })
+    fn open(extent: &Extent) -> Result<Self, AppError> {
+        let file = File::open(&extent.path).map_err(|error| unreadable_file(&extent.path, &error))?;
+        Ok(Self { path: extent.path.clone(), reader: BufReader::new(file.take(extent.length)), number: 0 })
     }
 }
 
