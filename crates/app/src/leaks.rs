@@ -4,7 +4,7 @@
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use serde_json::{Map, json};
+use serde_json::json;
 use statuspulse_audit::{Action, AlertRule, Class, EventType};
 use statuspulse_keys::{LookupId, Token};
 use statuspulse_oauth::{OpaqueToken, TokenDigest, TokenKind};
@@ -285,17 +285,7 @@ async fn raise(
     subject: String,
 ) -> Result<bool, AppError> {
     let now = app.env.now();
-    let happening = Happening {
-        rule: AlertRule::LeakedKey,
-        organization: Some(organization),
-        subject_kind: kind,
-        subject,
-        first_at: now,
-        last_at: now,
-        count: 1,
-        routes: Vec::new(),
-        sources: Vec::new(),
-        facts: Map::from_iter([("cause".to_owned(), json!("leak_report"))]),
-    };
+    let happening = Happening::new(AlertRule::LeakedKey, Some(organization), (kind, subject), now);
+    let happening = happening.with("cause", "leak_report");
     Ok(recorder::raise(app, conn, &happening).await?)
 }

@@ -321,19 +321,9 @@ pub(crate) async fn drain_alone(app: &Arc<App>, patience: Duration) -> Result<Op
 
 /// Something about this instance that somebody must know.
 fn happening(app: &App, rule: AlertRule, count: i64, reason: &str) -> Happening {
-    let now = app.env.now();
-    Happening {
-        rule,
-        organization: None,
-        subject_kind: "instance",
-        subject: app.instance.to_string(),
-        first_at: now,
-        last_at: now,
-        count,
-        routes: Vec::new(),
-        sources: Vec::new(),
-        facts: serde_json::Map::from_iter([("reason".to_owned(), serde_json::json!(reason))]),
-    }
+    let mut happening = Happening::new(rule, None, ("instance", app.instance), app.env.now()).with("reason", reason);
+    happening.observed.count = count;
+    happening
 }
 
 /// The lane of this thread: each worker has one of its own, so that none waits for another.

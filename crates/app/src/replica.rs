@@ -11,7 +11,6 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, json};
 use statuspulse_audit::AlertRule;
 use statuspulse_keys::{
     Directory, LookupId,
@@ -427,18 +426,8 @@ impl Follower {
 }
 
 fn unreadable(broken: &keys::Unreadable, now: DateTime<Utc>) -> Happening {
-    Happening {
-        rule: AlertRule::Integrity,
-        organization: Some(broken.organization),
-        subject_kind: "key",
-        subject: broken.key.to_string(),
-        first_at: now,
-        last_at: now,
-        count: 1,
-        routes: Vec::new(),
-        sources: Vec::new(),
-        facts: Map::from_iter([("cause".to_owned(), json!("unreadable_row"))]),
-    }
+    Happening::new(AlertRule::Integrity, Some(broken.organization), ("key", broken.key), now)
+        .with("cause", "unreadable_row")
 }
 
 async fn hint(listener: Option<&mut Listener>) -> bool {

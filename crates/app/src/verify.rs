@@ -384,24 +384,13 @@ fn raise_access_alerts(
     event: &Event,
 ) {
     let Some(denial) = denial.filter(|denial| denial.code == Code::InsufficientScope) else { return };
-    let mut facts = Map::new();
-    facts.insert("request_id".into(), json!(event.origin.request_id.map(|id| id.to_string())));
-    facts.insert("app_id".into(), json!(found.app.id.to_string()));
+    let subject = ("grant", found.token.grant_id);
+    let mut happening = happening(AlertRule::OutOfScope, found.organization.id, subject, call, event)
+        .with("app_id", found.app.id.to_string());
     if let Some(scope) = denial.required_scope {
-        facts.insert("required_scope".into(), json!(scope));
+        happening = happening.with("required_scope", scope);
     }
-    app.recorder.alert(Happening {
-        rule: AlertRule::OutOfScope,
-        organization: Some(found.organization.id),
-        subject_kind: "grant",
-        subject: found.token.grant_id.to_string(),
-        first_at: event.occurred_at,
-        last_at: event.occurred_at,
-        count: 1,
-        routes: call.requirement.route().map(str::to_owned).into_iter().collect(),
-        sources: call.client.ip().and_then(network_of).into_iter().collect(),
-        facts,
-    });
+    app.recorder.alert(happening);
 }
 
 fn raise_alerts(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, found: &Found, event: &Event) {
@@ -415,39 +404,28 @@ fn raise_alerts(app: &Arc<App>, call: &Call<'_>, denial: Option<Denial<'_>>, fou
         Code::Revoked => AlertRule::RevokedKeyUsed,
         _ => return,
     };
-    let mut facts = Map::new();
-    facts.insert("request_id".into(), json!(event.origin.request_id.map(|id| id.to_string())));
+    let mut happening = happening(rule, found.organization.id, ("key", key.id), call, event);
     if let Some(scope) = denial.required_scope {
-        facts.insert("required_scope".into(), json!(scope));
+        happening = happening.with("required_scope", scope);
     }
     if let (AlertRule::RotatedKeyUsed, Some(version)) = (rule, found.version()) {
-        facts.insert("used_version".into(), json!(version.number));
-        facts.insert("current_version".into(), json!(key.current_version));
+        happening = happening.with("used_version", version.number).with("current_version", key.current_version);
         checks::apply_reuse_policy(app, found);
     }
-    app.recorder.alert(happening(rule, found, event.occurred_at, facts, call));
+    app.recorder.alert(happening);
 }
 
 fn happening(
     rule: AlertRule,
-    found: &Found,
-    at: DateTime<Utc>,
-    facts: Map<String, Value>,
+    organization: OrganizationId,
+    subject: (&'static str, impl ToString),
     call: &Call<'_>,
+    event: &Event,
 ) -> Happening {
-    let source = call.client.ip().and_then(network_of);
-    Happening {
-        rule,
-        organization: Some(found.organization.id),
-        subject_kind: "key",
-        subject: found.key.key.id.to_string(),
-        first_at: at,
-        last_at: at,
-        count: 1,
-        routes: call.requirement.route().map(str::to_owned).into_iter().collect(),
-        sources: source.into_iter().collect(),
-        facts,
-    }
+    Happening::new(rule, Some(organization), subject, event.occurred_at)
+        .with("request_id", json!(event.origin.request_id.map(|id| id.to_string())))
+        .at_place(call.requirement.route(), call.client.ip().and_then(network_of))
+        .of_event(event.id.as_uuid())
 }
 
 /// Puts into the trail that a key stood in a URL, and tells its owner when it is a live one. Looks in memory only: a
@@ -468,19 +446,12 @@ pub async fn note_in_url(app: &Arc<App>, text: &str, origin: Origin) -> Result<(
         detail.insert("key_id".into(), json!(found.key.key.id.to_string()));
     }
     if let Some(found) = live {
-        let source = origin.ip.and_then(network_of);
-        app.recorder.alert(Happening {
-            rule: AlertRule::CredentialInUrl,
-            organization: Some(found.organization.id),
-            subject_kind: "key",
-            subject: found.key.key.id.to_string(),
-            first_at: now,
-            last_at: now,
-            count: 1,
-            routes: Vec::new(),
-            sources: source.into_iter().collect(),
-            facts: Map::from_iter([("request_id".to_owned(), json!(origin.request_id.map(|id| id.to_string())))]),
-        });
+        let subject = ("key", found.key.key.id);
+        let happening = Happening::new(AlertRule::CredentialInUrl, Some(found.organization.id), subject, now)
+            .with("request_id", json!(origin.request_id.map(|id| id.to_string())))
+            .at_place(None, origin.ip.and_then(network_of))
+            .of_event(id);
+        app.recorder.alert(happening);
     }
     let event = Event {
         id: EventId::from_uuid(id),

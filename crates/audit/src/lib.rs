@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or makes randomness. The rules are those of `docs/spec/audit.md`.
 
-pub mod alert;
+pub mod anomaly;
 pub mod bytes;
 pub mod chain;
 pub mod checkpoint;
@@ -18,7 +18,7 @@ pub mod user_agent;
 pub mod verify;
 pub mod webhook;
 
-pub use alert::{AlertRule, Severity};
+pub use anomaly::{AlertRule, Severity};
 pub use bytes::{Bytes, Digest};
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use event::{Action, Actor, Class, Event, Outcome};

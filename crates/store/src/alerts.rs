@@ -7,7 +7,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl as _;
 use serde_json::Value;
-use statuspulse_audit::AlertRule;
+use statuspulse_audit::{AlertRule, anomaly::Observed};
 use statuspulse_policy::{AlertId, OrganizationId};
 use uuid::Uuid;
 
@@ -20,22 +20,46 @@ pub struct Happening {
     pub rule: AlertRule,
     /// Whose.
     pub organization: Option<OrganizationId>,
-    /// What the subject is: `key`, `instance`.
+    /// What the subject is: `key`, `grant`, `app`, `webhook`, `network`, `instance`, `trail`.
     pub subject_kind: &'static str,
     /// Id of the subject.
     pub subject: String,
-    /// First and last of them.
-    pub first_at: DateTime<Utc>,
-    /// See `first_at`.
-    pub last_at: DateTime<Utc>,
-    /// How many.
-    pub count: i64,
-    /// Patterns of the routes.
-    pub routes: Vec<String>,
-    /// Networks they came from.
-    pub sources: Vec<String>,
-    /// What else is known: ids and numbers.
-    pub facts: serde_json::Map<String, Value>,
+    /// How many, when, where and from where.
+    pub observed: Observed,
+}
+
+impl Happening {
+    /// One, of which nothing else is known.
+    pub fn new(
+        rule: AlertRule,
+        organization: Option<OrganizationId>,
+        (subject_kind, subject): (&'static str, impl ToString),
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self { rule, organization, subject_kind, subject: subject.to_string(), observed: Observed::at(at) }
+    }
+
+    /// Adds what else is known: an id or a number.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.observed.facts.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds where it happened, and from which network.
+    #[must_use]
+    pub fn at_place(mut self, route: Option<&str>, source: Option<String>) -> Self {
+        self.observed.routes.extend(route.map(str::to_owned));
+        self.observed.sources.extend(source);
+        self
+    }
+
+    /// Names its event in the audit trail.
+    #[must_use]
+    pub fn of_event(mut self, event: Uuid) -> Self {
+        self.observed.events.push(event);
+        self
+    }
 }
 
 #[derive(QueryableByName)]
@@ -55,6 +79,7 @@ struct OpenAlert {
 /// When the database can't be reached.
 pub async fn raise(conn: &mut Conn, id: AlertId, happening: &Happening) -> Result<bool, StoreError> {
     let organization = happening.organization.map(OrganizationId::as_uuid);
+    let observed = &happening.observed;
     // Between the two statements an alert can be resolved by someone else; then the next round opens a new one.
     loop {
         let opened = sql_query(
@@ -69,18 +94,11 @@ pub async fn raise(conn: &mut Conn, id: AlertId, happening: &Happening) -> Resul
         .bind::<Text, _>(happening.rule.as_str())
         .bind::<Text, _>(happening.subject_kind)
         .bind::<Text, _>(&happening.subject)
-        .bind::<Text, _>(happening.rule.severity(happening.count).as_str())
-        .bind::<Timestamptz, _>(micros(happening.first_at))
-        .bind::<Timestamptz, _>(micros(happening.last_at))
-        .bind::<BigInt, _>(happening.count)
-        .bind::<Jsonb, _>(happening.rule.evidence(
-            None,
-            &happening.facts,
-            happening.count,
-            (happening.first_at, happening.last_at),
-            &happening.routes,
-            &happening.sources,
-        ))
+        .bind::<Text, _>(happening.rule.severity(observed.count).as_str())
+        .bind::<Timestamptz, _>(micros(observed.first_at))
+        .bind::<Timestamptz, _>(micros(observed.last_at))
+        .bind::<BigInt, _>(observed.count)
+        .bind::<Jsonb, _>(observed.evidence(happening.rule, None, observed.count))
         .execute(conn)
         .await?;
         if opened == 1 {
@@ -99,22 +117,15 @@ pub async fn raise(conn: &mut Conn, id: AlertId, happening: &Happening) -> Resul
         .await
         .optional()?;
         let Some(open) = open else { continue };
-        let count = open.count + happening.count;
-        let evidence = happening.rule.evidence(
-            Some(&open.evidence),
-            &happening.facts,
-            count,
-            (happening.first_at, happening.last_at),
-            &happening.routes,
-            &happening.sources,
-        );
+        let count = happening.rule.counted(open.count, observed.count);
+        let evidence = observed.evidence(happening.rule, Some(&open.evidence), count);
         sql_query(
             "UPDATE alerts SET count = $2, last_seen_at = GREATEST(last_seen_at, $3), severity = $4, evidence = $5
              WHERE id = $1",
         )
         .bind::<SqlUuid, _>(open.id)
         .bind::<BigInt, _>(count)
-        .bind::<Timestamptz, _>(micros(happening.last_at))
+        .bind::<Timestamptz, _>(micros(observed.last_at))
         .bind::<Text, _>(happening.rule.severity(count).as_str())
         .bind::<Jsonb, _>(evidence)
         .execute(conn)

@@ -377,18 +377,8 @@ fn unreadable(path: &Path, line: usize, error: &dyn std::fmt::Display) -> AppErr
 async fn raise(app: &App, report: &Report) {
     let now = app.env.now();
     let facts = serde_json::to_value(&report.first_bad).ok();
-    let happening = Happening {
-        rule: AlertRule::Integrity,
-        organization: None,
-        subject_kind: "trail",
-        subject: "audit".to_owned(),
-        first_at: now,
-        last_at: now,
-        count: 1,
-        routes: Vec::new(),
-        sources: Vec::new(),
-        facts: facts.and_then(|facts| facts.as_object().cloned()).unwrap_or_default(),
-    };
+    let mut happening = Happening::new(AlertRule::Integrity, None, ("trail", "audit"), now);
+    happening.observed.facts = facts.and_then(|facts| facts.as_object().cloned()).unwrap_or_default();
     let raising = async {
         let mut conn = app.conn().await?;
         conn.transaction(async |conn| recorder::raise(app, conn, &happening).await).await?;

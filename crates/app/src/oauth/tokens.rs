@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::Duration;
-use serde_json::{Map, json};
+use serde_json::json;
 use statuspulse_audit::{Action, AlertRule, Event, EventType};
 use statuspulse_oauth::{
     Field, Form, Grant, GrantStatus, OpaqueToken, Resources, TokenDigest, TokenError, TokenErrorCode, TokenFormat,
@@ -380,21 +380,11 @@ impl Exchange<'_> {
     fn happening(&self, grant: &Grant, rule: AlertRule) -> Happening {
         let caller = self.circumstances.caller;
         let now = self.app.env.now();
-        let mut facts = Map::new();
-        facts.insert("app_id".into(), json!(self.client.app.id.to_string()));
-        facts.insert("request_id".into(), json!(caller.origin.request_id.map(|id| id.to_string())));
-        Happening {
-            rule,
-            organization: Some(grant.organization_id),
-            subject_kind: "grant",
-            subject: grant.id.to_string(),
-            first_at: now,
-            last_at: now,
-            count: 1,
-            routes: caller.origin.route.iter().cloned().collect(),
-            sources: self.circumstances.client.ip().and_then(crate::verify::network_of).into_iter().collect(),
-            facts,
-        }
+        let source = self.circumstances.client.ip().and_then(crate::verify::network_of);
+        Happening::new(rule, Some(grant.organization_id), ("grant", grant.id), now)
+            .with("app_id", self.client.app.id.to_string())
+            .with("request_id", json!(caller.origin.request_id.map(|id| id.to_string())))
+            .at_place(caller.origin.route.as_deref(), source)
     }
 
     /// Writes the next refresh token of a grant; where one is traded for it, that one is marked as used.

@@ -1,6 +1,6 @@
 //! What opens alerts: happenings, merged while they wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use serde_json::json;
 use statuspulse_audit::{Action, AlertRule, Class, EventType};
@@ -25,16 +25,9 @@ impl Happenings {
             tracing::error!(rule = fresh.rule.as_str(), "too many alerts wait for the database");
             return;
         }
-        let held = self.0.entry(place).or_insert_with(|| Happening { count: 0, ..fresh.clone() });
-        held.count += fresh.count;
-        held.first_at = held.first_at.min(fresh.first_at);
-        held.last_at = held.last_at.max(fresh.last_at);
-        for (list, more) in [(&mut held.routes, fresh.routes), (&mut held.sources, fresh.sources)] {
-            for text in more {
-                if !list.contains(&text) {
-                    list.push(text);
-                }
-            }
+        match self.0.entry(place) {
+            Entry::Occupied(mut held) => held.get_mut().observed.merge(fresh.rule, fresh.observed),
+            Entry::Vacant(free) => drop(free.insert(fresh)),
         }
     }
 
@@ -99,12 +92,12 @@ pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<
             json!({
                 "id": id.to_string(),
                 "rule": happening.rule.as_str(),
-                "severity": happening.rule.severity(happening.count).as_str(),
+                "severity": happening.rule.severity(happening.observed.count).as_str(),
                 "status": "open",
                 "subject": {"kind": happening.subject_kind, "id": happening.subject},
-                "opened_at": happening.first_at,
-                "last_seen_at": happening.last_at,
-                "count": happening.count,
+                "opened_at": happening.observed.first_at,
+                "last_seen_at": happening.observed.last_at,
+                "count": happening.observed.count,
                 "control": happening.rule.controls(),
             }),
         )

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, json};
+use serde_json::json;
 use statuspulse_audit::AlertRule;
 use statuspulse_keys::{
     LookupId, SecretHash, Token, VersionState,
@@ -219,21 +219,9 @@ async fn quarantine(app: &App, found: &Found, reason: &'static str) -> Result<()
 }
 
 fn integrity(found: &Found, now: chrono::DateTime<chrono::Utc>, reason: &str) -> Happening {
-    let mut facts = Map::new();
-    facts.insert("cause".into(), json!(reason));
-    facts.insert("version".into(), json!(found.version().map(|version| version.number)));
-    Happening {
-        rule: AlertRule::Integrity,
-        organization: Some(found.organization.id),
-        subject_kind: "key",
-        subject: found.key.key.id.to_string(),
-        first_at: now,
-        last_at: now,
-        count: 1,
-        routes: Vec::new(),
-        sources: Vec::new(),
-        facts,
-    }
+    Happening::new(AlertRule::Integrity, Some(found.organization.id), ("key", found.key.key.id), now)
+        .with("cause", reason)
+        .with("version", json!(found.version().map(|version| version.number)))
 }
 
 /// With the policy `kill`, the use of a rotated-away token revokes the key: whoever holds the old secret may hold the new

@@ -278,18 +278,10 @@ async fn switched_off(app: &App, conn: &mut Conn, endpoint: &Endpoint, reason: D
         .with("cause", reason.as_str());
     app.recorder.record(conn, event).await?;
     let now = app.env.now();
-    let happening = Happening {
-        rule: AlertRule::WatchImpaired,
-        organization: Some(endpoint.organization_id),
-        subject_kind: "webhook",
-        subject: endpoint.id.to_string(),
-        first_at: endpoint.failing_since.unwrap_or(now),
-        last_at: now,
-        count: 1,
-        routes: Vec::new(),
-        sources: Vec::new(),
-        facts: Map::from_iter([("cause".to_owned(), json!(format!("webhook_{}", reason.as_str())))]),
-    };
+    let subject = ("webhook", endpoint.id);
+    let mut happening = Happening::new(AlertRule::WatchImpaired, Some(endpoint.organization_id), subject, now)
+        .with("cause", format!("webhook_{}", reason.as_str()));
+    happening.observed.first_at = endpoint.failing_since.unwrap_or(now);
     recorder::raise(app, conn, &happening).await?;
     Ok(())
 }
