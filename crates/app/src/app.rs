@@ -8,6 +8,7 @@ use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Conn, Pool, PooledConn, StoreError, pool};
 
 use crate::{
+    counters::{self, Counters},
     env::Env,
     error::AppError,
     gate::HashGate,
@@ -74,6 +75,8 @@ pub struct App {
     pub bcrypt_cost: BcryptCost,
     /// Id of this instance.
     pub instance: InstanceId,
+    /// How often each credential calls.
+    pub counters: Counters,
     /// Keys of signed access tokens.
     pub signing: Signing,
     /// Failed client authentications of late.
@@ -109,6 +112,7 @@ impl App {
             audit: options.audit,
             bcrypt_cost: options.bcrypt_cost,
             instance: options.instance,
+            counters: Counters::new(&env),
             signing: Signing::default(),
             client_failures: FailureLimiter::default(),
             sign_ins: SignInLimiter::default(),
@@ -135,6 +139,7 @@ impl App {
         app.replica.load(&app).await?;
         tokio::spawn(crate::replica::follow(Arc::clone(&app)));
         tokio::spawn(recorder::write_events(Arc::clone(&app)));
+        tokio::spawn(counters::run(Arc::clone(&app)));
         tokio::spawn(maintenance::run(Arc::clone(&app)));
         tokio::spawn(crate::audit::checkpoint::run(Arc::clone(&app)));
         tokio::spawn(cleanup::run(Arc::clone(&app)));

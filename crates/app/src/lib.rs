@@ -5,6 +5,7 @@ pub mod app;
 pub mod audit;
 pub mod boot;
 pub mod caller;
+pub mod counters;
 pub mod cursor;
 pub mod doctor;
 pub mod env;

@@ -137,6 +137,12 @@ impl Recorder {
         }
     }
 
+    /// Id of the stream: of this process, and of no other one before or after it.
+    #[must_use]
+    pub fn stream(&self) -> Uuid {
+        self.stream
+    }
+
     /// Writes a change's event in the change's own transaction.
     ///
     /// # Errors
@@ -320,7 +326,7 @@ pub(crate) async fn drain_alone(app: &Arc<App>, patience: Duration) -> Result<Op
 }
 
 /// Something about this instance that somebody must know.
-fn happening(app: &App, rule: AlertRule, count: i64, reason: &str) -> Happening {
+pub(crate) fn happening(app: &App, rule: AlertRule, count: i64, reason: &str) -> Happening {
     let mut happening = Happening::new(rule, None, ("instance", app.instance), app.env.now()).with("reason", reason);
     happening.observed.count = count;
     happening

@@ -17,7 +17,13 @@ use statuspulse_policy::{
 use statuspulse_store::alerts::Happening;
 use uuid::Uuid;
 
-use crate::{app::App, error::AppError, recorder::Flood, replica::Asker};
+use crate::{
+    app::App,
+    counters::{self, Place, Rate, Subject},
+    error::AppError,
+    recorder::Flood,
+    replica::Asker,
+};
 
 pub mod access;
 mod checks;
@@ -25,6 +31,9 @@ mod checks;
 pub(crate) use checks::SecretChecks;
 
 use access::AccessFound;
+
+/// Scope of those who ask about the credentials of others.
+const QUESTIONS: &str = "credentials:verify";
 
 /// What stood where a credential belongs (keys §2.4).
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +125,15 @@ impl Credential {
         }
     }
 
+    fn subject(&self) -> Subject {
+        match self {
+            Self::Key(found) => subject_of(found),
+            Self::AccessToken(found) => {
+                Subject { kind: "grant", id: found.token.grant_id.as_uuid(), organization: found.organization.id }
+            }
+        }
+    }
+
     fn is_canary(&self) -> bool {
         matches!(self, Self::Key(found) if found.key.key.canary)
     }
@@ -169,6 +187,8 @@ pub struct Verdict {
     pub required_scope: Option<String>,
     /// What the token named, also where the call is refused: who asks is a resource server or the holder.
     pub credential: Option<Credential>,
+    /// How the key stands with its limit; none where it has none, or the call was refused for another reason.
+    pub rate: Option<Rate>,
 }
 
 impl Verdict {
@@ -182,14 +202,21 @@ impl Verdict {
 /// Judges a call and puts its event into the trail.
 pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
     let now = app.env.now();
-    let (outcome, found) = decide(app, &call, now).await;
+    let (mut outcome, found) = decide(app, &call, now).await;
+    let rate = if outcome.is_ok() { admit(app, found.as_ref()).await } else { None };
+    if rate.is_some_and(|rate| rate.retry_after.is_some()) {
+        outcome = Err(Code::RateLimited.into());
+    }
     let denial = outcome.err();
     let code = denial.map_or(Code::Allowed, |denial| denial.code);
-    if (denial.is_some() || !call.quiet)
-        && let Err(error) = note(app, &call, denial, found.as_ref(), now).await
-    {
+    let quiet = denial.is_none() && call.quiet;
+    // A resource server's questions are as many as the calls that it asks about, and those count (ADR 6).
+    if let Some(found) = found.as_ref().filter(|_| quiet && !is_question(&call)) {
+        count(app, &call, found, None);
+    }
+    if !quiet && let Err(error) = note(app, &call, denial, found.as_ref(), now).await {
         tracing::error!(%error, "a call is answered by 503: its event can't be kept");
-        return Verdict { code: Code::Unavailable, required_scope: None, credential: None };
+        return Verdict { code: Code::Unavailable, required_scope: None, credential: None, rate: None };
     }
     Verdict {
         code,
@@ -197,7 +224,31 @@ pub async fn judge(app: &Arc<App>, call: Call<'_>) -> Verdict {
         // A honeytoken must look like no token at all.
         // Nor is a token that is meant for another resource any business of this one.
         credential: found.filter(|found| !found.is_canary() && code != Code::Unknown),
+        rate,
     }
+}
+
+/// Whether a resource server asks about somebody else's credential.
+fn is_question(call: &Call<'_>) -> bool {
+    matches!(call.requirement, Requirement::Scope { name: QUESTIONS, .. })
+}
+
+/// Every call that names a credential counts, whatever becomes of it.
+fn count(app: &App, call: &Call<'_>, found: &Credential, event: Option<Uuid>) {
+    let place = Place { route: call.requirement.route(), ip: call.client.ip(), event };
+    app.counters.count(&found.subject(), &place, &app.env);
+}
+
+/// The last step: the limit of the key's rate.
+async fn admit(app: &App, found: Option<&Credential>) -> Option<Rate> {
+    let Some(Credential::Key(found)) = found else { return None };
+    let limit = found.key.key.rate_limit_per_minute?;
+    Some(counters::admit(app, &subject_of(found), limit).await)
+}
+
+/// The key as the counters know it.
+pub(crate) fn subject_of(found: &Found) -> Subject {
+    Subject { kind: "key", id: found.key.key.id.as_uuid(), organization: found.organization.id }
 }
 
 async fn decide<'a>(
@@ -362,6 +413,9 @@ async fn note(
         status: Some(status),
         detail,
     };
+    if let Some(found) = found {
+        count(app, call, found, Some(event.id.as_uuid()));
+    }
     match found {
         Some(Credential::Key(found)) => raise_alerts(app, call, denial, found, &event),
         Some(Credential::AccessToken(found)) => raise_access_alerts(app, call, denial, found, &event),

@@ -18,7 +18,7 @@ pub mod user_agent;
 pub mod verify;
 pub mod webhook;
 
-pub use anomaly::{AlertRule, Severity};
+pub use anomaly::{AlertRule, Severity, Window};
 pub use bytes::{Bytes, Digest};
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use event::{Action, Actor, Class, Event, Outcome};

@@ -20,6 +20,20 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Adds what is known of the rate: how many more calls the limit of a minute lets through now.
+    #[must_use]
+    pub fn with_rate(mut self, limit: u32, remaining: u32) -> Self {
+        let outcome = if remaining > 0 { Outcome::Pass } else { Outcome::Fail };
+        if outcome == Outcome::Fail && self.code == Code::Allowed {
+            self.code = Code::RateLimited;
+        }
+        for step in self.steps.iter_mut().filter(|step| step.step == StepName::Rate) {
+            step.outcome = outcome;
+            step.detail = format!("{remaining} more of {limit} calls a minute would be accepted here now");
+        }
+        self
+    }
+
     /// Whether the call would pass.
     pub fn allowed(&self) -> bool {
         self.code == Code::Allowed
@@ -117,7 +131,7 @@ pub fn explain(grant: &Grant<'_>, request: &Request<'_>, catalog: &Catalog, now:
     steps.push(Step {
         step: StepName::Rate,
         outcome: Outcome::Skipped,
-        detail: "rates are counted when a call is made; explaining one counts nothing".to_owned(),
+        detail: "no limit, or one whose counts of that time are not known; explaining a call counts nothing".to_owned(),
     });
     Explanation { code, steps }
 }

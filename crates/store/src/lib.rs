@@ -7,6 +7,7 @@
 mod address;
 pub mod alerts;
 pub mod audit;
+pub mod counts;
 pub mod doctor;
 pub mod error;
 pub mod feed;

@@ -3,11 +3,11 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage as _, HttpRequest, HttpResponse,
     dev::Payload,
     http::{
         StatusCode,
-        header::{HeaderName, HeaderValue, ORIGIN},
+        header::{HeaderName, HeaderValue, ORIGIN, RETRY_AFTER},
     },
     web::{Bytes, Data},
 };
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use statuspulse_app::{
     App, AppError, Caller, Principal,
     caller::Access,
+    counters::Rate,
     oauth::{Circumstances, introspect},
     organizations, sessions,
     verify::{self, Call, Credential, Presented, Verdict},
@@ -39,6 +40,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(15);
 const EXPIRES_AT: HeaderName = HeaderName::from_static("x-key-expires-at");
 const SUCCESSOR: HeaderName = HeaderName::from_static("x-key-successor");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 /// A header that scripts of other origins can't send, with the session's token.
 const CSRF: &str = "x-csrf-token";
 
@@ -227,6 +230,9 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
     if let Some(found) = called_with {
         tell_of_end(&mut answer, &found);
     }
+    if let Some(rate) = request.extensions().get::<Rate>() {
+        tell_of_rate(&mut answer, *rate);
+    }
     if answer.status() == StatusCode::CREATED {
         // What was just picked up waits no more.
         answer.headers_mut().remove(SUCCESSOR);
@@ -237,6 +243,16 @@ pub(crate) async fn run(route: &'static Route, request: HttpRequest, payload: Pa
         return body::closing(answer, unread);
     }
     answer
+}
+
+/// Tells the holder of a key how it stands with its limit.
+pub(crate) fn tell_of_rate(answer: &mut HttpResponse, rate: Rate) {
+    let headers = answer.headers_mut();
+    headers.insert(RATE_LIMIT, rate.limit.into());
+    headers.insert(RATE_REMAINING, rate.remaining.into());
+    if let Some(seconds) = rate.retry_after {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
 }
 
 /// Tells the holder of a key when it ends, and that a successor waits: programs renew themselves by it (keys §6.5).
@@ -365,7 +381,12 @@ async fn judge_as(
         audience: None,
         refused,
     };
-    verify::judge(context.app(), call).await
+    let verdict = verify::judge(context.app(), call).await;
+    if let Some(rate) = verdict.rate {
+        // For the answer, whatever it will be.
+        context.request.extensions_mut().insert(rate);
+    }
+    verdict
 }
 
 /// The refusal of a request without a credential, with its event. It says what to bring.

@@ -14,7 +14,7 @@ use statuspulse_policy::{ClientAddress, Code, EnvironmentSet, Served};
 use super::Answer;
 use crate::http::{
     ApiError, Context,
-    context::tell_of_end,
+    context::{tell_of_end, tell_of_rate},
     credentials::{self, note_keys_in},
     error::{Problem, challenge_for, problem},
     query,
@@ -62,11 +62,16 @@ pub(crate) async fn judge(context: Context) -> Answer {
         refused: verify::refused_call,
     };
     let verdict = verify::judge(app, call).await;
-    Ok(answer(app, &context.request, &catalog, verdict))
+    let rate = verdict.rate;
+    let mut answer = answer(app, &context.request, &catalog, verdict);
+    if let Some(rate) = rate {
+        tell_of_rate(&mut answer, rate);
+    }
+    Ok(answer)
 }
 
 fn answer(app: &App, request: &HttpRequest, catalog: &statuspulse_policy::Catalog, verdict: Verdict) -> HttpResponse {
-    let Verdict { code, required_scope, credential } = verdict;
+    let Verdict { code, required_scope, credential, .. } = verdict;
     if code == Code::Allowed && credential.is_none() {
         // A public endpoint, called without a credential.
         return HttpResponse::Ok().finish();
@@ -78,7 +83,8 @@ fn answer(app: &App, request: &HttpRequest, catalog: &statuspulse_policy::Catalo
             refused.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         // Its secret has been proven, so whoever holds it may know when it ends.
-        if let (Code::InsufficientScope, Some(Credential::Key(found))) = (code, credential.as_ref()) {
+        if let (Code::InsufficientScope | Code::RateLimited, Some(Credential::Key(found))) = (code, credential.as_ref())
+        {
             tell_of_end(&mut refused, found);
         }
         return refused;

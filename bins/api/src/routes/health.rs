@@ -85,6 +85,10 @@ fn reasons(state: &State) -> (Vec<ReadinessReason>, Vec<ReadinessReason>) {
         degraded
             .push(reason("audit_spool_half", "the audit spool is more than half full; events wait for the database"));
     }
+    if app.counters.is_impaired() {
+        degraded
+            .push(reason("counters_unavailable", "the shared counters can't be reached; this instance counts alone"));
+    }
     if app.geo.is_broken() {
         degraded.push(reason("geo_database", "STATUSPULSE_GEO_DATABASE can't be read; events have no country"));
     }

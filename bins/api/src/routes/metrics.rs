@@ -83,6 +83,16 @@ fn registry(app: &App) -> Registry {
     all.register("keys", "Keys held in memory", ConstGauge::new(count(replica.directory.len())));
     all.register("oauth_apps", "OAuth apps held in memory", ConstGauge::new(count(replica.oauth.apps())));
     all.register("oauth_access_tokens", "Access tokens held in memory", ConstGauge::new(count(replica.oauth.tokens())));
+    all.register(
+        "counted_credentials",
+        "Credentials whose calls of the last minutes are counted",
+        ConstGauge::new(count(app.counters.len())),
+    );
+    all.register(
+        "counters_impaired",
+        "1 while the shared counters can't be reached and this instance counts alone",
+        flag(app.counters.is_impaired()),
+    );
     all.register("feed_applied", "Number of the last change in force here", ConstGauge::new(replica.applied()));
     all.register_with_unit(
         "feed_age",

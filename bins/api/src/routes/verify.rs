@@ -40,7 +40,19 @@ pub(crate) struct VerdictJson {
     required_scope: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Of a key that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<RateJson>,
     request_id: Option<Uuid>,
+}
+
+/// How the key stands with its limit.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RateJson {
+    /// Accepted calls in any 60 s, at most.
+    limit: u32,
+    /// How many more would be accepted now.
+    remaining: u32,
 }
 
 /// The credential that was judged.
@@ -189,7 +201,11 @@ fn answer(context: &Context, catalog: &Catalog, verdict: Verdict) -> VerdictJson
         status: verdict.code.http_status(),
         credential: verdict.credential.as_ref().and_then(|found| CredentialJson::new(context.app(), catalog, found)),
         required_scope: verdict.required_scope,
-        retry_after: (verdict.code == statuspulse_policy::Code::Unavailable).then_some(1),
+        retry_after: match verdict.code {
+            statuspulse_policy::Code::Unavailable => Some(1),
+            _ => verdict.rate.and_then(|rate| rate.retry_after),
+        },
+        rate_limit: verdict.rate.map(|rate| RateJson { limit: rate.limit, remaining: rate.remaining }),
         request_id: request_id(&context.request).map(|id| id.as_uuid()),
     }
 }

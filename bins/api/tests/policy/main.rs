@@ -13,6 +13,7 @@ mod environments;
 mod explain;
 mod forward_auth;
 mod order;
+mod rates;
 mod replica;
 mod roles;
 mod routes;

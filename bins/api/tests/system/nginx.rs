@@ -361,3 +361,19 @@ async fn a_429_of_the_service_reaches_the_client_with_its_wait() {
     let reply = nginx.ask("GET", "/api/v1/checks").key("x").send().await;
     assert_eq!((reply.status, reply.header("retry-after"), api.count()), (429, Some("17"), 0));
 }
+
+/// spec: policy P55
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_call_over_the_limit_is_429_and_says_when_to_come_back() {
+    let behind = Behind::new().await;
+    let wanted = CreateKey { rate_limit_per_minute: Some(2), ..key_of("production", &["checks:read"]) };
+    let token = behind.world.token_of(wanted).await;
+    let mut replies = Vec::new();
+    for _ in 0..3 {
+        let reply = behind.nginx.ask("GET", "/api/v1/checks").key(&token).send().await;
+        let wait = reply.header("retry-after").and_then(|wait| wait.parse::<u64>().ok());
+        replies.push((reply.status, wait.is_some_and(|wait| (1..=61).contains(&wait))));
+    }
+    assert_eq!((replies, behind.api.count()), (vec![(200, false), (200, false), (429, true)], 2));
+}

@@ -7,6 +7,7 @@ use super::current_of;
 use crate::{
     app::App,
     caller::{Access, Caller},
+    counters::{self, Subject},
     error::AppError,
 };
 
@@ -48,7 +49,17 @@ pub async fn explain(
         served: Served::Any,
         requirement: catalog.requirement(&call.method, &call.path),
     };
-    let explanation = statuspulse_policy::explain(&grant, &request, &catalog, call.at.unwrap_or_else(|| app.env.now()));
+    let mut explanation =
+        statuspulse_policy::explain(&grant, &request, &catalog, call.at.unwrap_or_else(|| app.env.now()));
+    // What was counted at another time is not known.
+    if call.at.is_none()
+        && app.is_started()
+        && let Some(limit) = snapshot.key.rate_limit_per_minute
+    {
+        let subject = Subject { kind: "key", id: id.as_uuid(), organization: access.organization.id };
+        let rate = counters::glance(app, &subject, limit);
+        explanation = explanation.with_rate(limit, rate.remaining);
+    }
     let event = caller
         .event(app, Class::A, Action::KeyExplain, Some(access.organization.id))?
         .with("key_id", id.to_string())

@@ -1,0 +1,229 @@
+//! How often each credential calls (audit §7), and the limit of its rate (policy §6). Each has a lock of its own, held for
+//! the time of an addition; what is summed over instances, and what opens an alert, is looked at once a second beside the
+//! calls (`watch`).
+
+mod limit;
+mod watch;
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use papaya::HashMap as Map;
+use statuspulse_audit::{AlertRule, Window, anomaly::window::SECONDS};
+use statuspulse_policy::OrganizationId;
+use uuid::Uuid;
+
+use crate::env::Env;
+
+pub use limit::{Rate, admit, glance};
+pub use watch::{run, tick};
+
+/// Calls in one second, or in the window, from which on a credential's counts are common to all instances.
+const BUSY_SECOND: u32 = 50;
+const BUSY_WINDOW: u64 = 1_000;
+/// Routes, networks and events that are remembered of a busy credential, for the evidence.
+const REMEMBERED: usize = 20;
+/// Seconds without a call after which a credential's counters are forgotten.
+const IDLE: u64 = 2 * SECONDS as u64;
+
+/// The counters of this instance.
+#[derive(Debug)]
+pub struct Counters {
+    counted: Map<Uuid, Arc<Counter>>,
+    /// Those that are looked at each second.
+    busy: Map<Uuid, Arc<Counter>>,
+    thresholds: ArcSwap<Thresholds>,
+    /// Instances that are alive, this one included.
+    instances: AtomicU64,
+    impaired: AtomicBool,
+    /// Time of day and monotonic time at one moment: counted is by a clock that never goes back, and whose seconds are
+    /// those of the other instances.
+    began: (DateTime<Utc>, Duration),
+    /// Of the look that is under way: two would count news twice.
+    looking: tokio::sync::Mutex<watch::Look>,
+}
+
+/// Whose calls are counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject {
+    /// `key` or `grant`.
+    pub kind: &'static str,
+    /// Id of the key or grant.
+    pub id: Uuid,
+    /// Whose it is.
+    pub organization: OrganizationId,
+}
+
+/// Where a call was made, and from where.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Pattern of the route.
+    pub route: Option<&'a str>,
+    /// The client's address.
+    pub ip: Option<IpAddr>,
+    /// Id of its event in the trail, where it is known already.
+    pub event: Option<Uuid>,
+}
+
+#[derive(Debug)]
+struct Counter {
+    subject: Subject,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    calls: Window,
+    /// Of a key with a limit: what was let through.
+    accepted: Option<Box<Window>>,
+    /// The most that was in the window since the last look.
+    peak: u64,
+    busy: bool,
+    /// Seconds up to this one are known to the other instances; those before the window are none of theirs.
+    published: u64,
+    seen: Seen,
+}
+
+/// What the evidence of an alert will name.
+#[derive(Debug, Default)]
+struct Seen {
+    routes: Vec<String>,
+    sources: Vec<String>,
+    events: Vec<Uuid>,
+    /// Most calls come from where the last one came from.
+    last_ip: Option<IpAddr>,
+}
+
+/// Thresholds of `call_rate` that are not the rule's own.
+#[derive(Debug, Default)]
+struct Thresholds {
+    organizations: HashMap<Uuid, u64>,
+    keys: HashMap<Uuid, u64>,
+}
+
+impl Thresholds {
+    fn of(&self, subject: &Subject) -> u64 {
+        let own = || self.keys.get(&subject.id).or_else(|| self.organizations.get(&subject.organization.as_uuid()));
+        if self.keys.is_empty() && self.organizations.is_empty() {
+            return AlertRule::CallRate.rule().threshold;
+        }
+        own().copied().unwrap_or(AlertRule::CallRate.rule().threshold)
+    }
+}
+
+impl Counter {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counters {
+    /// None counted yet.
+    #[must_use]
+    pub fn new(env: &Env) -> Self {
+        Self {
+            counted: Map::new(),
+            busy: Map::new(),
+            thresholds: ArcSwap::default(),
+            instances: AtomicU64::new(1),
+            impaired: AtomicBool::new(false),
+            began: (env.now(), env.monotonic()),
+            looking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Counts a call that named a credential, whatever becomes of it.
+    pub fn count(&self, subject: &Subject, place: &Place<'_>, env: &Env) {
+        let second = self.second(env);
+        let counter = self.counter(subject);
+        let mut counts = counter.counts();
+        let sum = counts.calls.add(second, 1);
+        counts.peak = counts.peak.max(sum);
+        if !counts.busy && (sum > self.share(subject) || counts.calls.at(second) > BUSY_SECOND) {
+            counts.busy = true;
+            self.busy.pin().insert(subject.id, Arc::clone(&counter));
+        }
+        if counts.busy {
+            counts.seen.note(place);
+        }
+    }
+
+    /// From how many calls in the window on the sum over all instances might be too high.
+    fn share(&self, subject: &Subject) -> u64 {
+        let threshold = self.thresholds.load().of(subject);
+        BUSY_WINDOW.min(threshold / self.instances.load(Ordering::Relaxed).max(1))
+    }
+
+    fn counter(&self, subject: &Subject) -> Arc<Counter> {
+        let counted = self.counted.pin();
+        if let Some(counter) = counted.get(&subject.id) {
+            return Arc::clone(counter);
+        }
+        let fresh = || Arc::new(Counter { subject: *subject, counts: Mutex::default() });
+        Arc::clone(counted.get_or_insert_with(subject.id, fresh))
+    }
+
+    /// Whole seconds since 1970 by a clock that never goes back.
+    fn second(&self, env: &Env) -> u64 {
+        let (day, moment) = self.began;
+        let at = day + env.monotonic().saturating_sub(moment);
+        u64::try_from(at.timestamp()).unwrap_or_default()
+    }
+
+    /// Whether the counters that are common to all instances can't be reached: this one counts alone.
+    #[must_use]
+    pub fn is_impaired(&self) -> bool {
+        self.impaired.load(Ordering::Relaxed)
+    }
+
+    /// Credentials that are counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.counted.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counted.is_empty()
+    }
+
+    /// Forgets credentials that have not called for two minutes.
+    fn forget(&self, second: u64) {
+        let busy = self.busy.pin();
+        self.counted.pin().retain(|id, counter| {
+            busy.contains_key(id) || Arc::strong_count(counter) > 1 || counter.counts().calls.newest() + IDLE > second
+        });
+    }
+}
+
+impl Seen {
+    fn note(&mut self, place: &Place<'_>) {
+        if self.events.len() < REMEMBERED {
+            self.events.extend(place.event);
+        }
+        if let Some(route) = place.route
+            && self.routes.len() < REMEMBERED
+            && !self.routes.iter().any(|known| known == route)
+        {
+            self.routes.push(route.to_owned());
+        }
+        if self.sources.len() < REMEMBERED
+            && self.last_ip != place.ip
+            && let Some(source) = place.ip.and_then(crate::verify::network_of)
+            && !self.sources.contains(&source)
+        {
+            self.sources.push(source);
+        }
+        self.last_ip = place.ip;
+    }
+}
