@@ -166,8 +166,9 @@ impl Target {
         if !matches!(url.scheme(), "https" | "http") {
             return Err(UrlError::Scheme);
         }
-        // The parser repairs `https:host` and `https:///host`, and drops an empty user name.
-        let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?']).next()).unwrap_or_default();
+        // The parser repairs `https:host`, `https:/host` and `https:///host`, and drops an empty user name.
+        let behind = text.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://")).unwrap_or_default();
+        let authority = behind.split(['/', '?']).next().unwrap_or_default();
         if authority.is_empty() {
             return Err(UrlError::NotAbsolute);
         }

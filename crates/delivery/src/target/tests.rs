@@ -100,13 +100,15 @@ async fn what_is_no_plain_absolute_url_is_refused() {
         "https://",
         "https:///hooks.example",
         "https:hooks.example",
+        "https:/hooks.example",
+        "https:/a:b@hooks.example/x//y://z",
         "https://?x",
         "https://256.256.256.256",
         "https://[::1",
         "https://hooks.example:99999",
         "https://[fe80::1%25eth0]",
     ];
-    assert_eq!(refused(&texts).await, [UrlError::NotAbsolute; 12]);
+    assert_eq!(refused(&texts).await, [UrlError::NotAbsolute; 14]);
 }
 
 #[tokio::test]
