@@ -88,6 +88,8 @@ struct Counts {
     /// The most that was in the window since the last look.
     peak: u64,
     busy: bool,
+    /// Taken off the list: whoever has found it before counts anew.
+    forgotten: bool,
     /// Seconds up to this one are known to the other instances; those before the window are none of theirs.
     published: u64,
     seen: Seen,
@@ -144,17 +146,17 @@ impl Counters {
     /// Counts a call that named a credential, whatever becomes of it.
     pub fn count(&self, subject: &Subject, place: &Place<'_>, env: &Env) {
         let second = self.second(env);
-        let counter = self.counter(subject);
-        let mut counts = counter.counts();
-        let sum = counts.calls.add(second, 1);
-        counts.peak = counts.peak.max(sum);
-        if !counts.busy && (sum > self.share(subject) || counts.calls.at(second) > BUSY_SECOND) {
-            counts.busy = true;
-            self.busy.pin().insert(subject.id, Arc::clone(&counter));
-        }
-        if counts.busy {
-            counts.seen.note(place);
-        }
+        self.with(subject, |counter, counts| {
+            let sum = counts.calls.add(second, 1);
+            counts.peak = counts.peak.max(sum);
+            if !counts.busy && (sum > self.share(subject) || counts.calls.at(second) > BUSY_SECOND) {
+                counts.busy = true;
+                self.busy.pin().insert(subject.id, Arc::clone(counter));
+            }
+            if counts.busy {
+                counts.seen.note(place);
+            }
+        });
     }
 
     /// From how many calls in the window on the sum over all instances might be too high.
@@ -163,13 +165,20 @@ impl Counters {
         BUSY_WINDOW.min(threshold / self.instances.load(Ordering::Relaxed).max(1))
     }
 
-    fn counter(&self, subject: &Subject) -> Arc<Counter> {
+    /// Works on the counts of a credential, under its lock.
+    fn with<T>(&self, subject: &Subject, work: impl FnOnce(&Arc<Counter>, &mut Counts) -> T) -> T {
         let counted = self.counted.pin();
-        if let Some(counter) = counted.get(&subject.id) {
-            return Arc::clone(counter);
+        loop {
+            let fresh = || Arc::new(Counter { subject: *subject, counts: Mutex::default() });
+            let counter = counted.get_or_insert_with(subject.id, fresh);
+            let mut counts = counter.counts();
+            if !counts.forgotten {
+                return work(counter, &mut counts);
+            }
+            drop(counts);
+            // What is counted there now would be lost.
+            let _ = counted.remove_if(&subject.id, |_, held| Arc::ptr_eq(held, counter));
         }
-        let fresh = || Arc::new(Counter { subject: *subject, counts: Mutex::default() });
-        Arc::clone(counted.get_or_insert_with(subject.id, fresh))
     }
 
     /// Whole seconds since 1970 by a clock that never goes back.
@@ -201,7 +210,9 @@ impl Counters {
     fn forget(&self, second: u64) {
         let busy = self.busy.pin();
         self.counted.pin().retain(|id, counter| {
-            busy.contains_key(id) || Arc::strong_count(counter) > 1 || counter.counts().calls.newest() + IDLE > second
+            let mut counts = counter.counts();
+            counts.forgotten = !busy.contains_key(id) && counts.calls.newest() + IDLE <= second;
+            !counts.forgotten
         });
     }
 }

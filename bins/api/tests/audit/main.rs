@@ -11,6 +11,7 @@ mod support;
 
 mod agents;
 mod checkpoints;
+mod counting;
 mod exports;
 mod filters;
 mod help;

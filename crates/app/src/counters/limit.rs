@@ -3,7 +3,7 @@
 
 use statuspulse_audit::Window;
 
-use super::{Counter, Subject};
+use super::Subject;
 use crate::app::App;
 
 /// How a key stands with its limit.
@@ -19,19 +19,16 @@ pub struct Rate {
 
 /// Lets a call through, which then counts, or says when the next one fits.
 pub async fn admit(app: &App, subject: &Subject, limit: u32) -> Rate {
-    let counter = app.counters.counter(subject);
-    admit_here(&counter, app.counters.second(&app.env), limit)
-}
-
-/// Decided under the key's own lock: of calls at once, exactly as many pass as fit.
-fn admit_here(counter: &Counter, second: u64, limit: u32) -> Rate {
-    let mut counts = counter.counts();
-    let accepted = counts.accepted.get_or_insert_default();
-    let before = accepted.sum(second);
-    if before < u64::from(limit) {
-        accepted.add(second, 1);
-    }
-    rate(accepted, before, limit)
+    let second = app.counters.second(&app.env);
+    // Under the key's own lock: of calls at once, exactly as many pass as fit.
+    app.counters.with(subject, |_, counts| {
+        let accepted = counts.accepted.get_or_insert_default();
+        let before = accepted.sum(second);
+        if before < u64::from(limit) {
+            accepted.add(second, 1);
+        }
+        rate(accepted, before, limit)
+    })
 }
 
 /// How a key stands now; counts nothing.
