@@ -6,7 +6,8 @@
 //!
 //! # When it fails
 //!
-//! Every wait is bounded: 500 ms for a connection, 100 ms for an answer to [`Shared::admit`], 1 s for any other answer.
+//! Every wait is bounded: 500 ms for a connection, as long again for one to a cluster, 100 ms for an answer to
+//! [`Shared::admit`], 1 s for any other answer.
 //! After a failure of whatever kind the connection is given up, and for one second every call fails at once. Then one
 //! caller connects again and asks, while the others still fail at once. So a server that is away costs one caller in a
 //! second a short wait, and nobody else anything. The servers of a cluster share that fate: when one of them fails, all

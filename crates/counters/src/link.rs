@@ -14,8 +14,11 @@ use tokio::time::timeout;
 
 use crate::{SharedError, Target};
 
-/// For each step of a connection: to a server that is known, and then to its cluster.
+/// For each step of a connection: to a server that was named, and then to the cluster that it is in.
 const CONNECT: Duration = Duration::from_millis(500);
+/// For each other node of a cluster. Less than the whole step, which waits for all of them: one that hangs must not keep it
+/// from its end.
+const NODE: Duration = Duration::from_millis(250);
 /// The longest that any answer may take; whoever asks may wait less.
 pub(crate) const ANSWER: Duration = Duration::from_secs(1);
 /// How many commands may wait to be written before callers wait for a place.
@@ -37,17 +40,17 @@ impl Link {
         }
         let nodes = target.nodes();
         let asked = nodes.iter().map(|node| Box::pin(ask(node)));
-        let ((server, is_cluster), _) = select_ok(asked).await?;
+        let ((node, server, is_cluster), _) = select_ok(asked).await?;
         match (is_cluster, nodes.len()) {
-            (true, _) => cluster(nodes).await.map(Self::Cluster),
+            (true, _) => cluster(node).await.map(Self::Cluster),
             (false, 1) => Ok(Self::Server(server)),
             (false, _) => Err(SharedError::NoCluster),
         }
     }
 }
 
-/// A connection to one server, and whether it is a node of a cluster.
-async fn ask(node: &ConnectionInfo) -> Result<(MultiplexedConnection, bool), SharedError> {
+/// A server, a connection to it, and whether it is a node of a cluster.
+async fn ask(node: &ConnectionInfo) -> Result<(&ConnectionInfo, MultiplexedConnection, bool), SharedError> {
     // Times are bounded here and by whoever asks.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
@@ -56,23 +59,22 @@ async fn ask(node: &ConnectionInfo) -> Result<(MultiplexedConnection, bool), Sha
     let asked = async {
         let mut link = Client::open(node.clone())?.get_multiplexed_async_connection_with_config(&config).await?;
         let info: String = cmd("INFO").arg("cluster").query_async(&mut link).await?;
-        Ok((link, info.lines().any(|line| line.trim_end() == "cluster_enabled:1")))
+        Ok((node, link, info.lines().any(|line| line.trim_end() == "cluster_enabled:1")))
     };
     timeout(CONNECT, asked).await.map_err(|_| SharedError::Late(CONNECT))?
 }
 
-async fn cluster(nodes: &[ConnectionInfo]) -> Result<ClusterConnection, SharedError> {
+/// The cluster of a node that has just answered. It tells of the others; of those that were named, one may hang.
+async fn cluster(node: &ConnectionInfo) -> Result<ClusterConnection, SharedError> {
     // A node that moves or fails is tried again at once; what lasts longer is for the circuit.
-    let mut builder = ClusterClientBuilder::new(nodes.iter().cloned())
-        .connection_timeout(CONNECT)
+    let client = ClusterClientBuilder::new([node.clone()])
+        .tcp_settings(node.tcp_settings().clone())
+        .connection_timeout(NODE)
         .response_timeout(ANSWER)
         .retries(3)
         .min_retry_wait(5)
-        .max_retry_wait(20);
-    if let Some(node) = nodes.first() {
-        builder = builder.tcp_settings(node.tcp_settings().clone());
-    }
-    let client = builder.build()?;
+        .max_retry_wait(20)
+        .build()?;
     let connected = timeout(CONNECT, client.get_async_connection()).await;
     Ok(connected.map_err(|_| SharedError::Late(CONNECT))??)
 }
