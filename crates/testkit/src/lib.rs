@@ -27,6 +27,7 @@ mod database;
 mod entropy;
 mod fixtures;
 mod process;
+mod redis;
 mod wait;
 
 pub use app::{Builder, MASTER_KEY, TestApp, cheap_bcrypt};
@@ -35,4 +36,5 @@ pub use database::TestDb;
 pub use entropy::CountingEntropy;
 pub use fixtures::{Person, TestOrg, key_of};
 pub use process::Process;
+pub use redis::{RedisCluster, RedisServer};
 pub use wait::{PATIENCE, eventually};
