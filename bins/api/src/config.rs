@@ -79,6 +79,10 @@ pub struct ServeArgs {
     /// MMDB file for countries and places (MaxMind, DB-IP, ip-location-db layouts) [default: none].
     #[arg(long, global = true, env = "STATUSPULSE_GEO_DATABASE")]
     pub geo_database: Option<String>,
+    /// Redis or Valkey in which several instances count together: a `redis://` or `rediss://` address, nodes of a cluster
+    /// separated by commas [default: rates count in this process, alerts sum through the database].
+    #[arg(long, global = true, env = "STATUSPULSE_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
     /// What happens to an allowed call whose audit event can't be kept: `strict` (503) or `best_effort` [default: strict].
     #[arg(long, global = true, env = "STATUSPULSE_AUDIT_MODE")]
     pub audit_mode: Option<String>,
@@ -166,6 +170,7 @@ impl ServeArgs {
             catalog: given(self.catalog),
             max_staleness: given(self.max_staleness),
             bcrypt_cost: given(self.bcrypt_cost),
+            redis_url: given(self.redis_url),
             audit: RawAudit {
                 mode: given(self.audit_mode),
                 spool_limit: given(self.audit_spool_limit),

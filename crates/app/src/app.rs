@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use statuspulse_counters::Shared;
 use statuspulse_keys::{BcryptCost, MasterKeys};
 use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Conn, Pool, PooledConn, StoreError, pool};
@@ -48,6 +49,8 @@ pub struct Options {
     pub cores: usize,
     /// How the audit trail is kept.
     pub audit: AuditOptions,
+    /// What several instances count together; through the database where there is none.
+    pub shared: Option<Shared>,
 }
 
 /// An instance: shared by all requests, all background tasks and the command line.
@@ -112,7 +115,7 @@ impl App {
             audit: options.audit,
             bcrypt_cost: options.bcrypt_cost,
             instance: options.instance,
-            counters: Counters::new(&env),
+            counters: Counters::new(&env, options.shared),
             signing: Signing::default(),
             client_failures: FailureLimiter::default(),
             sign_ins: SignInLimiter::default(),

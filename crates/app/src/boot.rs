@@ -1,20 +1,17 @@
 //! From configuration to an open instance; the same for the server and the command line.
 
 use std::{
-    fmt,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fmt, fs, io,
     net::SocketAddr,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use statuspulse_counters::{Shared, Target};
 use statuspulse_embedded::{Cluster, DATABASE, DataDirLock, EmbeddedError, Options as ClusterOptions};
 use statuspulse_keys::{BcryptCost, MasterKeys};
-use statuspulse_policy::{Catalog, InstanceId};
+use statuspulse_policy::Catalog;
 use statuspulse_store::{Pool, migrations, peppers, pool};
 use url::Url;
 use zeroize::Zeroizing;
@@ -27,9 +24,11 @@ use crate::{
 };
 
 mod audit;
+mod files;
 mod keeper;
 
 pub use audit::RawAudit;
+use files::{MASTER_KEY_FILE, generated_master_key, instance_id};
 
 /// Connections of a server, and of the command line.
 const SERVER_CONNECTIONS: usize = 16;
@@ -39,8 +38,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How long a start that is given up may take to let go.
 const LET_GO: Duration = Duration::from_secs(1);
 const DATABASE_URL: &str = "DATABASE_URL";
-const MASTER_KEY_FILE: &str = "master.key";
-const INSTANCE_FILE: &str = "instance.id";
+const REDIS_URL: &str = "STATUSPULSE_REDIS_URL";
 
 /// A value of the configuration that can't be used. One line: the variable, the value unless it is a secret, and what is
 /// accepted.
@@ -69,7 +67,7 @@ impl ConfigError {
 }
 
 /// The environment variables of both programs.
-const VARIABLES: [&str; 22] = [
+const VARIABLES: [&str; 23] = [
     "STATUSPULSE_LISTEN",
     "STATUSPULSE_PUBLIC_URL",
     DATABASE_URL,
@@ -84,6 +82,7 @@ const VARIABLES: [&str; 22] = [
     "STATUSPULSE_MAX_STALENESS",
     "STATUSPULSE_BCRYPT_COST",
     "STATUSPULSE_GEO_DATABASE",
+    REDIS_URL,
     "STATUSPULSE_AUDIT_MODE",
     "STATUSPULSE_AUDIT_SPOOL_LIMIT",
     "STATUSPULSE_AUDIT_KEEP_CALLS",
@@ -165,6 +164,8 @@ pub struct Raw {
     pub max_staleness: Option<String>,
     /// `STATUSPULSE_BCRYPT_COST`.
     pub bcrypt_cost: Option<String>,
+    /// `STATUSPULSE_REDIS_URL`.
+    pub redis_url: Option<String>,
     /// How the audit trail is kept.
     pub audit: RawAudit,
 }
@@ -186,6 +187,7 @@ pub struct Settings {
     pub catalog: Catalog,
     max_staleness: Duration,
     bcrypt_cost: BcryptCost,
+    redis: Option<Target>,
     audit: AuditOptions,
 }
 
@@ -253,8 +255,12 @@ impl Raw {
             return Err(ConfigError::new("STATUSPULSE_DATA_DIR", "", "a folder"));
         }
         let audit = self.audit.read(Path::new(&data_dir).join("audit"))?;
+        // Its password is a part of the address.
+        let redis = self.redis_url.as_deref().map(Target::parse).transpose();
+        let redis = redis.map_err(|error| ConfigError::secret(REDIS_URL, error.to_string()))?;
         Ok(Settings {
             audit,
+            redis,
             database_url: self.database_url.map(Zeroizing::new),
             data_dir: data_dir.into(),
             master_keys,
@@ -468,6 +474,7 @@ async fn connect(
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             // Absolute, as the data directory is by now.
             audit: AuditOptions { dir: data_dir.join("audit"), ..settings.audit },
+            shared: settings.redis.map(Shared::new),
         };
         Ok(App::open(options, env).await?)
     };
@@ -507,87 +514,6 @@ pub async fn until_stopped<T: Send + 'static>(
             let _ = tokio::time::timeout(LET_GO, task).await;
             Ok(Start::Stopped(None))
         }
-    }
-}
-
-/// The master key of the data directory; made at the first start, readable by its owner alone. One that is lost is not
-/// replaced: with another one no token would be found again, and the file would look as if it were the right one.
-fn generated_master_key(data_dir: &Path, env: &Env, known: bool) -> Result<MasterKeys, BootError> {
-    let path = data_dir.join(MASTER_KEY_FILE);
-    match fs::metadata(&path) {
-        Ok(found) => close_to_others(&path, &found),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && known => {
-            let source = io::Error::other("restore that file, or set STATUSPULSE_MASTER_KEY");
-            return Err(BootError::File {
-                what: "the database was set up with a master key and there is no",
-                path,
-                source,
-            });
-        }
-        // Reading it says what is the matter.
-        Err(_) => {}
-    }
-    let fresh = || -> Result<String, BootError> {
-        let secret = Zeroizing::new(env.random::<32>().map_err(AppError::from)?);
-        Ok(format!("{}\n", STANDARD.encode(secret.as_slice())))
-    };
-    let text = Zeroizing::new(read_or_create(&path, fresh)?);
-    MasterKeys::parse(&text).map_err(|error| BootError::File {
-        what: "no master key is in",
-        path,
-        source: io::Error::other(error.to_string()),
-    })
-}
-
-/// Takes the rights of others away from a secret.
-fn close_to_others(path: &Path, found: &fs::Metadata) {
-    let mode = found.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return;
-    }
-    let path_shown = path.display();
-    match fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
-        Ok(()) => tracing::warn!(
-            "`{path_shown}` was open to others (mode {mode:o}) and is no longer; replace the key if they are strangers"
-        ),
-        Err(error) => tracing::warn!(%error, "`{path_shown}` is open to others (mode {mode:o}); set its mode to 0600"),
-    }
-}
-
-fn instance_id(data_dir: &Path, env: &Env) -> Result<InstanceId, BootError> {
-    let path = data_dir.join(INSTANCE_FILE);
-    let text = read_or_create(&path, || Ok(format!("{}\n", env.id().map_err(AppError::from)?)))?;
-    text.trim().parse().map_err(|_| BootError::File {
-        what: "no instance id is in",
-        path,
-        source: io::Error::other("remove the file to get a new one"),
-    })
-}
-
-/// Reads a small file; where there is none, writes one whole and durably before its name appears, so that neither a crash
-/// nor a second process can leave a half-written secret behind.
-fn read_or_create(path: &Path, content: impl FnOnce() -> Result<String, BootError>) -> Result<String, BootError> {
-    let failed = |what| move |source| BootError::File { what, path: path.to_owned(), source };
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        read => return read.map_err(failed("can't read")),
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let fresh = path.with_file_name(name);
-    let content = Zeroizing::new(content()?);
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).and_then(|mut file| {
-            file.write_all(content.as_bytes())?;
-            file.sync_all()
-        });
-    written.map_err(failed("can't write"))?;
-    // A link, unlike a rename, fails when somebody else was faster; theirs then counts.
-    let linked = fs::hard_link(&fresh, path);
-    fs::remove_file(&fresh).map_err(failed("can't remove the draft of"))?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("can't create")(error)),
-        _ => fs::read_to_string(path).map_err(failed("can't read")),
     }
 }
 

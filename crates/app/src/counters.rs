@@ -19,12 +19,14 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use papaya::HashMap as Map;
 use statuspulse_audit::{AlertRule, Window, anomaly::window::SECONDS};
+use statuspulse_counters::{Shared, SharedError};
 use statuspulse_policy::OrganizationId;
+use statuspulse_store::StoreError;
 use uuid::Uuid;
 
-use crate::env::Env;
+use crate::{app::App, env::Env, recorder};
 
-pub use limit::{Rate, admit, glance};
+pub use limit::{Rate, admit, remaining};
 pub use watch::{run, tick};
 
 /// Calls in one second, or in the window, from which on a credential's counts are common to all instances.
@@ -44,12 +46,23 @@ pub struct Counters {
     thresholds: ArcSwap<Thresholds>,
     /// Instances that are alive, this one included.
     instances: AtomicU64,
+    /// What several instances count together; through the database where there is none.
+    shared: Option<Shared>,
     impaired: AtomicBool,
     /// Time of day and monotonic time at one moment: counted is by a clock that never goes back, and whose seconds are
     /// those of the other instances.
     began: (DateTime<Utc>, Duration),
     /// Of the look that is under way: two would count news twice.
     looking: tokio::sync::Mutex<watch::Look>,
+}
+
+/// The common counters can't be reached.
+#[derive(Debug, thiserror::Error)]
+enum CountersError {
+    #[error(transparent)]
+    Database(#[from] StoreError),
+    #[error(transparent)]
+    Shared(#[from] SharedError),
 }
 
 /// Whose calls are counted.
@@ -122,6 +135,15 @@ impl Thresholds {
     }
 }
 
+impl Counts {
+    /// A peak that was looked at is over; one that was reached since is not.
+    fn forget_peak(&mut self, seen: u64) {
+        if self.peak <= seen {
+            self.peak = 0;
+        }
+    }
+}
+
 impl Counter {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,12 +153,13 @@ impl Counter {
 impl Counters {
     /// None counted yet.
     #[must_use]
-    pub fn new(env: &Env) -> Self {
+    pub fn new(env: &Env, shared: Option<Shared>) -> Self {
         Self {
             counted: Map::new(),
             busy: Map::new(),
             thresholds: ArcSwap::default(),
             instances: AtomicU64::new(1),
+            shared,
             impaired: AtomicBool::new(false),
             began: (env.now(), env.monotonic()),
             looking: tokio::sync::Mutex::default(),
@@ -192,6 +215,20 @@ impl Counters {
     #[must_use]
     pub fn is_impaired(&self) -> bool {
         self.impaired.load(Ordering::Relaxed)
+    }
+
+    /// Counting goes on here alone; that the watch is impaired is itself an alert.
+    fn impair(&self, app: &App, error: &CountersError) {
+        if !self.impaired.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the shared counters can't be reached: this instance counts alone");
+            app.recorder.alert(recorder::happening(app, AlertRule::WatchImpaired, 1, "counters_unavailable"));
+        }
+    }
+
+    fn recover(&self) {
+        if self.impaired.swap(false, Ordering::Relaxed) {
+            tracing::info!("the shared counters answer again");
+        }
     }
 
     /// Credentials that are counted.

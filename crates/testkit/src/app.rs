@@ -3,6 +3,7 @@
 use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use statuspulse_app::{App, Clock, Entropy, Env, Options, env::SystemClock, recorder::AuditOptions};
+use statuspulse_counters::{Shared, Target};
 use statuspulse_keys::{BcryptCost, MasterKeys};
 use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Pool, migrations};
@@ -36,6 +37,7 @@ pub struct Builder {
     connections: usize,
     bcrypt_cost: Option<BcryptCost>,
     audit: Option<AuditOptions>,
+    redis: Option<String>,
 }
 
 impl TestApp {
@@ -60,6 +62,7 @@ impl TestApp {
             connections: CONNECTIONS,
             bcrypt_cost: None,
             audit: None,
+            redis: None,
         }
     }
 
@@ -184,6 +187,13 @@ impl Builder {
         self
     }
 
+    /// The Redis in which it counts together with others.
+    #[must_use]
+    pub fn redis(mut self, url: &str) -> Self {
+        self.redis = Some(url.to_owned());
+        self
+    }
+
     /// How the audit trail is kept, but for its folder; one that is given here is used as it is and not removed.
     #[must_use]
     pub fn audit(mut self, options: AuditOptions) -> Self {
@@ -234,6 +244,7 @@ impl Builder {
             instance: self.instance.unwrap_or_else(new_instance),
             cores: 2,
             audit: self.audit.clone().unwrap_or_else(|| AuditOptions::in_dir(folder.join("audit"))),
+            shared: self.redis.as_deref().map(|url| Shared::new(Target::parse(url).expect("the address of a Redis"))),
         };
         App::open(options, env).await
     }

@@ -9,16 +9,13 @@ use std::{
 
 use chrono::Duration as Span;
 use statuspulse_audit::{AlertRule, anomaly::incident::CALM_BELOW};
-use statuspulse_store::{
-    StoreError,
-    alerts::Happening,
-    counts::{self, Count},
-};
+use statuspulse_counters::Count;
+use statuspulse_store::{StoreError, alerts::Happening, counts};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::{BUSY_SECOND, Counter, Counters, Seen, Thresholds};
-use crate::{app::App, recorder};
+use super::{BUSY_SECOND, Counter, Counters, CountersError, Seen, Thresholds};
+use crate::app::App;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -34,8 +31,6 @@ pub(super) struct Look {
     number: u32,
     /// Credentials with an alert that is not resolved.
     watched: HashSet<Uuid>,
-    /// Credentials of which other instances have told something within the last minute.
-    lately: HashSet<Uuid>,
 }
 
 /// What this instance has counted of one credential.
@@ -45,7 +40,25 @@ struct Counted {
     peak: u64,
     sum: u64,
     newest: u64,
-    is_calm: bool,
+    /// What the others don't know of it.
+    news: Vec<(u64, u32)>,
+    /// Whether it is busy here alone.
+    is_busy: bool,
+    /// What all instances together may have before one of them must know of the others.
+    share: u64,
+    /// What the others have counted.
+    others: u64,
+}
+
+impl Counted {
+    fn total(&self) -> u64 {
+        self.peak.max(self.sum) + self.others
+    }
+
+    /// Of a sum above the threshold one instance has more than its share, and is busy; whoever has less adds to that.
+    fn matters_to_others(&self) -> bool {
+        self.is_busy || self.total() > self.share
+    }
 }
 
 /// The task that looks.
@@ -64,40 +77,34 @@ pub async fn tick(app: &App) {
     let mut look = counters.looking.lock().await;
     let second = counters.second(&app.env);
     let learned = learn(app, &mut look, second).await;
-    for id in look.watched.union(&look.lately) {
-        counters.attend_to(*id);
-    }
-    let (counted, news) = gather(counters, second);
-    let shared = match learned {
-        Ok(()) => share(app, second, &counted, &news).await,
-        Err(error) => Err(error),
+    look.watched.iter().for_each(|id| counters.attend_to(*id));
+    let exchanged = match (learned, &counters.shared) {
+        // Counting in common goes on without the database where it doesn't go through it.
+        (Err(error), None) => Err(error.into()),
+        _ => exchange(app, &look.watched, second).await,
     };
-    let others = match shared {
-        Ok(others) => {
-            for one in &counted {
-                one.counter.counts().published = one.newest;
-            }
-            if counters.impaired.swap(false, Ordering::Relaxed) {
-                tracing::info!("the shared counters answer again");
-            }
-            others
+    let counted = match exchanged {
+        Ok(counted) => {
+            counters.recover();
+            counted
         }
         Err(error) => {
-            impair(app, &error);
-            HashMap::new()
+            counters.impair(app, &error);
+            gather(counters, second)
         }
     };
     let mut going_on = Vec::new();
     for one in counted {
-        let subject = one.counter.subject;
-        let total = one.peak.max(one.sum) + others.get(&subject.id).copied().unwrap_or_default();
+        let (subject, total) = (one.counter.subject, one.total());
+        one.counter.counts().forget_peak(one.peak);
         let threshold = counters.thresholds.load().of(&subject);
+        let is_watched = look.watched.contains(&subject.id);
         if total > threshold {
             app.recorder.alert(happening(app, &one.counter, total, threshold));
-        } else if look.watched.contains(&subject.id) && total >= calm_below(threshold) {
+        } else if is_watched && total >= calm_below(threshold) {
             going_on.push(subject.id);
         }
-        if one.is_calm && !look.watched.contains(&subject.id) && !look.lately.contains(&subject.id) {
+        if !is_watched && !one.matters_to_others() {
             counters.leave(&one.counter);
         }
     }
@@ -110,12 +117,64 @@ pub async fn tick(app: &App) {
     }
 }
 
+/// Asks what the others have counted, and tells them what they must know.
+async fn exchange(app: &App, watched: &HashSet<Uuid>, second: u64) -> Result<Vec<Counted>, CountersError> {
+    let (counters, stream) = (&app.counters, app.recorder.stream());
+    let lately = match &counters.shared {
+        Some(shared) => shared.lately(second).await?,
+        None => counts::lately(&mut *app.pool.get().await?, stream, signed(second)).await?,
+    };
+    lately.iter().for_each(|id| counters.attend_to(*id));
+    let mut counted = gather(counters, second);
+    if counted.is_empty() {
+        return Ok(counted);
+    }
+    let subjects: Vec<Uuid> = counted.iter().map(|one| one.counter.subject.id).collect();
+    let others = match &counters.shared {
+        Some(shared) => shared.others(stream, second, &subjects).await?,
+        None => counts::others(&mut *app.pool.get().await?, stream, signed(second), &subjects).await?,
+    };
+    let others: HashMap<Uuid, u64> = others.into_iter().collect();
+    for one in &mut counted {
+        one.others = others.get(&one.counter.subject.id).copied().unwrap_or_default();
+    }
+    let mut news = Vec::new();
+    let mut told = Vec::new();
+    for one in &mut counted {
+        let key = one.counter.subject.id;
+        if one.matters_to_others() || watched.contains(&key) {
+            let fresh = std::mem::take(&mut one.news).into_iter();
+            news.extend(fresh.map(|(second, calls)| Count { key, second, calls: u64::from(calls) }));
+            told.push((Arc::clone(&one.counter), one.newest));
+        }
+    }
+    match &counters.shared {
+        Some(shared) => shared.publish(stream, second, &news).await?,
+        None => {
+            let news: Vec<counts::Count> = news.iter().map(of_database).collect();
+            counts::publish(&mut *app.pool.get().await?, stream, &news).await?;
+        }
+    }
+    for (counter, newest) in told {
+        counter.counts().published = newest;
+    }
+    Ok(counted)
+}
+
+fn of_database(count: &Count) -> counts::Count {
+    counts::Count {
+        subject: count.key,
+        second: signed(count.second),
+        calls: i64::try_from(count.calls).unwrap_or(i64::MAX),
+    }
+}
+
 /// Below this a rate counts as over: four fifths of the threshold, as 4,000 are of 5,000.
 fn calm_below(threshold: u64) -> u64 {
     threshold.saturating_mul(CALM_BELOW) / RULE.rule().threshold
 }
 
-/// What the database knows: thresholds, open alerts, instances, and of whom the others have told.
+/// What the database knows: thresholds, open alerts, and how many instances there are.
 async fn learn(app: &App, look: &mut Look, second: u64) -> Result<(), StoreError> {
     let mut conn = app.pool.get().await?;
     let since = app.env.now() - ALIVE;
@@ -129,55 +188,33 @@ async fn learn(app: &App, look: &mut Look, second: u64) -> Result<(), StoreError
     }
     app.counters.thresholds.store(thresholds.into());
     look.watched = counts::watched(&mut conn, RULE.as_str()).await?.into_iter().collect();
-    look.lately = counts::lately(&mut conn, app.recorder.stream(), signed(second)).await?.into_iter().collect();
     if look.number.is_multiple_of(CLEAN_EVERY) {
         counts::forget(&mut conn, signed(second)).await?;
     }
     Ok(())
 }
 
-/// What this instance has counted of busy credentials, and what of it the others don't know.
-fn gather(counters: &Counters, second: u64) -> (Vec<Counted>, Vec<Count>) {
-    let (mut counted, mut news) = (Vec::new(), Vec::new());
-    for counter in counters.busy.pin().values() {
+/// What this instance has counted of the credentials that are looked at.
+fn gather(counters: &Counters, second: u64) -> Vec<Counted> {
+    let counted = counters.busy.pin();
+    let counted = counted.values().map(|counter| {
         let share = counters.share(&counter.subject);
         let mut counts = counter.counts();
         let sum = counts.calls.sum(second);
-        let peak = std::mem::take(&mut counts.peak);
         // The last second that was told may have grown, by threads that were late as well.
         let from = counts.published.saturating_sub(1);
-        let fresh = counts.calls.seconds().filter(|(second, _)| *second >= from);
-        news.extend(fresh.map(|(second, calls)| Count {
-            subject: counter.subject.id,
-            second: signed(second),
-            calls: i64::from(calls),
-        }));
-        let is_calm = sum <= share && counts.calls.at(second.saturating_sub(1)) <= BUSY_SECOND;
-        let newest = counts.calls.newest();
-        counted.push(Counted { counter: Arc::clone(counter), peak, sum, newest, is_calm });
-    }
-    (counted, news)
-}
-
-/// Tells the others, and asks what they have counted.
-async fn share(app: &App, second: u64, counted: &[Counted], news: &[Count]) -> Result<HashMap<Uuid, u64>, StoreError> {
-    if counted.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let mut conn = app.pool.get().await?;
-    let stream = app.recorder.stream();
-    counts::publish(&mut conn, stream, news).await?;
-    let subjects: Vec<Uuid> = counted.iter().map(|one| one.counter.subject.id).collect();
-    Ok(counts::others(&mut conn, stream, signed(second), &subjects).await?.into_iter().collect())
-}
-
-/// Counting goes on here alone; that the watch is impaired is itself an alert.
-fn impair(app: &App, error: &StoreError) {
-    if app.counters.impaired.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    tracing::error!(%error, "the shared counters can't be reached: this instance counts alone");
-    app.recorder.alert(recorder::happening(app, AlertRule::WatchImpaired, 1, "counters_unavailable"));
+        Counted {
+            counter: Arc::clone(counter),
+            peak: counts.peak,
+            sum,
+            newest: counts.calls.newest(),
+            news: counts.calls.seconds().filter(|(second, _)| *second >= from).collect(),
+            is_busy: sum > share || counts.peak > share || counts.calls.at(second.saturating_sub(1)) > BUSY_SECOND,
+            share,
+            others: 0,
+        }
+    });
+    counted.collect()
 }
 
 fn happening(app: &App, counter: &Counter, total: u64, threshold: u64) -> Happening {

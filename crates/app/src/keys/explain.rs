@@ -57,8 +57,7 @@ pub async fn explain(
         && let Some(limit) = snapshot.key.rate_limit_per_minute
     {
         let subject = Subject { kind: "key", id: id.as_uuid(), organization: access.organization.id };
-        let rate = counters::glance(app, &subject, limit);
-        explanation = explanation.with_rate(limit, rate.remaining);
+        explanation = explanation.with_rate(limit, counters::remaining(app, &subject, limit));
     }
     let event = caller
         .event(app, Class::A, Action::KeyExplain, Some(access.organization.id))?
