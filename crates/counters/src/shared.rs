@@ -112,12 +112,13 @@ impl Shared {
             return Ok(());
         }
         self.run_all(async |link| {
-            let written = by_key.iter().map(async |(key, arguments)| {
-                in_time(PUBLISH.run::<()>(&mut link.clone(), &keys::usage(*key), arguments)).await
+            let keys: Vec<_> = by_key.keys().copied().collect();
+            let written = by_key.into_iter().map(|(key, arguments)| {
+                let mut link = link.clone();
+                async move { in_time(PUBLISH.run::<()>(&mut link, &keys::usage(key), &arguments)).await }
             });
             stream::iter(written).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
             // Only now, so that whoever reads that there is something finds it.
-            let keys: Vec<_> = by_key.keys().collect();
             for keys in keys.chunks(NOTED_AT_ONCE) {
                 in_time(note(&mut link.clone(), second, keys)).await?;
             }
@@ -148,9 +149,12 @@ impl Shared {
             return Ok(Vec::new());
         }
         self.run_all(async |link| {
-            let read = keys.iter().map(async |key| {
-                let fields: Vec<(String, u64)> = in_time(link.clone().hgetall(keys::usage(*key))).await?;
-                Ok((*key, window::others(&fields, instance, second)))
+            let read = keys.iter().copied().map(|key| {
+                let mut link = link.clone();
+                async move {
+                    let fields: Vec<(String, u64)> = in_time(link.hgetall(keys::usage(key))).await?;
+                    Ok((key, window::others(&fields, instance, second)))
+                }
             });
             stream::iter(read).buffered(AT_ONCE).try_collect().await
         })
@@ -227,7 +231,7 @@ impl fmt::Debug for Shared {
 }
 
 /// Notes that counts of keys were published in a second, and forgets what is older than the window.
-async fn note(link: &mut Link, second: u64, keys: &[&Uuid]) -> RedisResult<()> {
+async fn note(link: &mut Link, second: u64, keys: &[Uuid]) -> RedisResult<()> {
     let members: Vec<_> = keys.iter().map(|key| (second, key.to_string())).collect();
     redis::pipe()
         .zadd_multiple(keys::LATELY, &members)
