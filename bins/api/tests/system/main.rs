@@ -15,6 +15,7 @@ mod oauth_secrets;
 
 mod outage;
 mod private;
+mod redis;
 mod renew;
 mod secrets;
 mod server;

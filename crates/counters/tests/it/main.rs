@@ -6,3 +6,4 @@ mod cluster;
 mod login;
 mod outage;
 mod server;
+mod tls;

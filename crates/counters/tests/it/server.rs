@@ -191,3 +191,13 @@ async fn nothing_to_publish_costs_no_connection() {
     server.kill();
     assert_eq!(shared(&server.url()).publish(Uuid::nil(), NOW, &[]).await, Ok(()));
 }
+
+#[test]
+fn every_answer_can_be_waited_for_on_any_thread() {
+    fn is_sent<T: Send>(_: &T) {}
+    let shared = shared("redis://127.0.0.1");
+    is_sent(&shared.admit(key(1), NOW, 1));
+    is_sent(&shared.publish(HERE, NOW, &[]));
+    is_sent(&shared.lately(NOW));
+    is_sent(&shared.others(HERE, NOW, &[]));
+}
