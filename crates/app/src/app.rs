@@ -8,6 +8,7 @@ use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Conn, Pool, PooledConn, StoreError, pool};
 
 use crate::{
+    alerts,
     env::Env,
     error::AppError,
     gate::HashGate,
@@ -84,6 +85,8 @@ pub struct App {
     pub oauth_cleaned: Tally,
     /// What this instance has delivered.
     pub deliveries: Counts,
+    /// What the watch over alerts has seen last.
+    pub alert_watch: alerts::watch::Figures,
     pub(crate) checks: verify::SecretChecks,
     pub(crate) leaks: Reports,
 }
@@ -114,6 +117,7 @@ impl App {
             sign_ins: SignInLimiter::default(),
             oauth_cleaned: Tally::default(),
             deliveries: Counts::default(),
+            alert_watch: alerts::watch::Figures::default(),
             checks: verify::SecretChecks::new(options.cores),
             leaks: Reports::default(),
             env,
@@ -141,6 +145,7 @@ impl App {
         tokio::spawn(cleanup::wipe(Arc::clone(&app)));
         tokio::spawn(crate::keys::successor::run(Arc::clone(&app)));
         tokio::spawn(crate::keys::notices::run(Arc::clone(&app)));
+        tokio::spawn(alerts::watch::run(Arc::clone(&app)));
         Ok(app)
     }
 
@@ -187,6 +192,7 @@ impl App {
             tracing::error!(%error, "the spool could not be synced at the end");
         }
         cleanup::leave(self).await;
+        alerts::watch::leave(self).await;
         self.replica.leave(self).await;
     }
 }
