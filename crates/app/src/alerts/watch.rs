@@ -26,6 +26,8 @@ use crate::{app::App, caller::Caller, error::AppError};
 
 /// How often it is looked. What is told of an end is to be there within five seconds.
 const EVERY: Duration = Duration::from_secs(2);
+/// In how many rounds the deliveries that fail are counted once.
+const LOOK_EACH: u64 = 15;
 const LEASE: &str = "alerts";
 const HELD_FOR: Span = Span::seconds(15);
 const BATCH: i64 = 200;
@@ -55,18 +57,21 @@ pub struct Round {
     pub escalated: usize,
 }
 
-/// Runs for as long as the process does, on every instance; one of them does the work.
+/// Runs for as long as the process does, on every instance; one of them does the work, and each counts what fails: it is
+/// its own readiness that says so.
 pub(crate) async fn run(app: Arc<App>) {
-    loop {
-        if let Err(error) = turn(&app).await {
+    for round in 0_u64.. {
+        if let Err(error) = turn(&app, round % LOOK_EACH == 0).await {
             tracing::warn!(%error, "alerts could not be looked after; the next round tries again");
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-async fn turn(app: &App) -> Result<(), AppError> {
-    look(app).await?;
+async fn turn(app: &App, counts: bool) -> Result<(), AppError> {
+    if counts {
+        look(app).await?;
+    }
     let now = app.env.now();
     let mine = leases::acquire(&mut *app.conn().await?, LEASE, app.instance, now, now + HELD_FOR).await?;
     if mine {

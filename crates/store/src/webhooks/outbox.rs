@@ -116,7 +116,7 @@ pub async fn forget_sealed_of(conn: &mut Conn, key: KeyId) -> Result<usize, Stor
     Ok(forgotten)
 }
 
-/// Takes events away that are older and no longer on their way, at most `limit`; answers how many.
+/// Takes events away that are older, no longer on their way, and of no alert that is still to be resolved, at most `limit`; answers how many.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -126,6 +126,7 @@ pub async fn remove_old(conn: &mut Conn, before: DateTime<Utc>, limit: i64) -> R
              SELECT e.id FROM webhook_events e
              WHERE e.occurred_at < $1
                AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.event_id = e.id AND d.status = 'pending')
+               AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.id = e.alert_id AND a.status <> 'resolved')
              ORDER BY e.occurred_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Timestamptz, _>(before)
