@@ -205,3 +205,21 @@ async fn a_cause_that_never_ceases_opens_another_alert_after_a_quarter_of_an_hou
     assert!(seen.iter().all(|raised| *raised == Raised::Covered), "{seen:?}");
     assert_eq!((last, all(&scene).await.len()), (Some(Raised::Opened), 2));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subject_is_watched_until_a_quarter_of_an_hour_after_a_person_has_closed_its_alert() {
+    let scene = Scene::new().await;
+    let (key, _) = scene.key().await;
+    raise_peak(&scene, &key, 5_001).await;
+    let app = scene.world.api.app.app();
+    let watched = async || {
+        let mut conn = app.conn().await.unwrap();
+        let subjects = life::open_subjects(&mut conn, AlertRule::CallRate, now(&scene)).await.unwrap();
+        subjects.into_iter().map(|open| open.subject).collect::<Vec<_>>()
+    };
+    let open = watched().await;
+    resolve(&scene, newest(&scene).await["id"].as_str().unwrap()).await;
+    let closed = watched().await;
+    scene.seconds(900).await;
+    assert_eq!((open, closed, watched().await), (vec![key.clone()], vec![key], vec![]));
+}
