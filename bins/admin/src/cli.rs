@@ -5,9 +5,9 @@ use statuspulse_app::boot::Purpose;
 
 use crate::{
     commands::{
-        Context, app::AppCommand, audit::AuditCommand, doctor, grant::GrantCommand, key::KeyCommand, leak::LeakCommand,
-        migrate, org::OrgCommand, pepper::PepperCommand, settings::SettingsCommand, signing_key::SigningKeyCommand,
-        user::UserCommand,
+        Context, alert::AlertCommand, app::AppCommand, audit::AuditCommand, doctor, grant::GrantCommand,
+        key::KeyCommand, leak::LeakCommand, migrate, org::OrgCommand, pepper::PepperCommand, settings::SettingsCommand,
+        signing_key::SigningKeyCommand, user::UserCommand,
     },
     config::ConfigArgs,
     error::CliError,
@@ -22,7 +22,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 ref
 `audit check-proof` 10 tampered, 11 incomplete.
 Secrets are written to standard output only, everything but the answer to standard error.";
 
-/// Operates StatusPulse Auth: organizations, people, API keys, OAuth apps and grants, settings, secrets, the audit trail.
+/// Operates StatusPulse Auth: organizations, people, API keys, OAuth apps and grants, settings, secrets, alerts, the audit trail.
 #[derive(Debug, Parser)]
 #[command(name = "statuspulse-admin", version, after_help = AFTER_HELP, subcommand_required = true)]
 #[command(arg_required_else_help = true, max_term_width = 120)]
@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// What people have authorized.
     #[command(subcommand)]
     Grant(GrantCommand),
+    /// Alerts, and the rules that open them.
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Credentials that have leaked.
     #[command(subcommand)]
     Leak(LeakCommand),
@@ -118,6 +121,7 @@ impl Command {
             Self::Key(command) => command.run(context).await,
             Self::App(command) => command.run(context).await,
             Self::Grant(command) => command.run(context).await,
+            Self::Alert(command) => command.run(context).await,
             Self::Leak(command) => command.run(context).await,
             Self::SigningKey(command) => command.run(context).await,
             Self::Settings(command) => command.run(context).await,

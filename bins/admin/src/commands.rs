@@ -9,6 +9,7 @@ use statuspulse_policy::Environment;
 
 use crate::output::Output;
 
+pub(crate) mod alert;
 pub(crate) mod app;
 pub(crate) mod audit;
 pub(crate) mod doctor;

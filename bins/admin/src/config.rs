@@ -73,6 +73,8 @@ impl ConfigArgs {
             catalog: given(self.catalog),
             max_staleness: given(self.max_staleness),
             bcrypt_cost: given(self.bcrypt_cost),
+            // It counts nothing.
+            redis_url: None,
             audit: RawAudit { geo_database: given(self.geo_database), ..RawAudit::default() },
         }
         .read()?;

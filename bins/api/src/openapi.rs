@@ -23,6 +23,8 @@ use utoipa::{
         crate::routes::keys::preview_allowlist, crate::routes::keys::suggest,
         crate::routes::keys::explain, crate::routes::keys::own, crate::routes::keys::claim_successor, crate::routes::keys::inventory,
         crate::routes::audit::list, crate::routes::audit::show, crate::routes::audit::export, crate::routes::audit::checkpoints,
+        crate::routes::alerts::list, crate::routes::alerts::show, crate::routes::alerts::acknowledge, crate::routes::alerts::resolve,
+        crate::routes::alerts::rules, crate::routes::alerts::change_rule,
         crate::routes::settings::show, crate::routes::settings::change,
         crate::routes::verify::verify, crate::routes::forward_auth::judge,
         crate::routes::apps::create, crate::routes::apps::list, crate::routes::apps::show, crate::routes::apps::change,

@@ -10,6 +10,7 @@ use crate::http::{
     error::{method_not_allowed, not_found},
 };
 
+pub(crate) mod alerts;
 pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod authorize;
@@ -120,6 +121,12 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/orgs/{org}/audit/events/{id}" Who::MemberOrKey("audit:read"), audit::show),
     route!("GET" "/v1/orgs/{org}/audit/export" Who::MemberOrKey("audit:read"), audit::export),
     route!("GET" "/v1/orgs/{org}/audit/checkpoints" Who::MemberOrKey("audit:read"), audit::checkpoints),
+    route!("GET" "/v1/orgs/{org}/alerts" Who::MemberOrKey("alerts:read"), alerts::list),
+    route!("GET" "/v1/orgs/{org}/alerts/{id}" Who::MemberOrKey("alerts:read"), alerts::show),
+    route!("POST" "/v1/orgs/{org}/alerts/{id}/acknowledge" Who::Admin, alerts::acknowledge),
+    route!("POST" "/v1/orgs/{org}/alerts/{id}/resolve" Who::Admin, alerts::resolve),
+    route!("GET" "/v1/orgs/{org}/alert-rules" Who::MemberOrKey("alerts:read"), alerts::rules),
+    route!("PUT" "/v1/orgs/{org}/alert-rules/{rule}" Who::Admin, alerts::change_rule),
     route!("POST" "/v1/leaks" Who::Anyone, leaks::report),
     route!("POST" "/v1/leaks/github" Who::Anyone, leaks::report_by_github),
     route!("GET" "/v1/me/grants" Who::Session, grants::own),

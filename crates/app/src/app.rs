@@ -9,6 +9,7 @@ use statuspulse_policy::{Catalog, InstanceId};
 use statuspulse_store::{Conn, Pool, PooledConn, StoreError, pool};
 
 use crate::{
+    alerts,
     counters::{self, Counters},
     env::Env,
     error::AppError,
@@ -90,6 +91,8 @@ pub struct App {
     pub oauth_cleaned: Tally,
     /// What this instance has delivered.
     pub deliveries: Counts,
+    /// What the watch over alerts has seen last.
+    pub alert_watch: alerts::watch::Figures,
     pub(crate) checks: verify::SecretChecks,
     pub(crate) leaks: Reports,
 }
@@ -121,6 +124,7 @@ impl App {
             sign_ins: SignInLimiter::default(),
             oauth_cleaned: Tally::default(),
             deliveries: Counts::default(),
+            alert_watch: alerts::watch::Figures::default(),
             checks: verify::SecretChecks::new(options.cores),
             leaks: Reports::default(),
             env,
@@ -149,6 +153,7 @@ impl App {
         tokio::spawn(cleanup::wipe(Arc::clone(&app)));
         tokio::spawn(crate::keys::successor::run(Arc::clone(&app)));
         tokio::spawn(crate::keys::notices::run(Arc::clone(&app)));
+        tokio::spawn(alerts::watch::run(Arc::clone(&app)));
         Ok(app)
     }
 
@@ -195,6 +200,7 @@ impl App {
             tracing::error!(%error, "the spool could not be synced at the end");
         }
         cleanup::leave(self).await;
+        alerts::watch::leave(self).await;
         self.replica.leave(self).await;
     }
 }

@@ -428,7 +428,7 @@ fn facts<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
 }
 
 /// A row that changed between reading it under a lock and writing it can only have been written around the lock.
-fn lost_race() -> AppError {
+pub(crate) fn lost_race() -> AppError {
     AppError::Unavailable { cause: "a locked key changed under the lock".into() }
 }
 

@@ -11,7 +11,7 @@ use statuspulse_oauth::{OpaqueToken, TokenDigest, TokenKind};
 use statuspulse_policy::{KeyId, OrganizationId, State, counter_key};
 use statuspulse_store::{
     AsyncConnection as _, Conn,
-    alerts::Happening,
+    alerts::{Happening, Raised},
     feed, keys,
     oauth::{grants, tokens},
 };
@@ -206,7 +206,7 @@ async fn end_key(app: &App, conn: &mut Conn, lookups: &[LookupId]) -> Result<boo
     let news = news.with("revoked", json!(!canary));
     if canary {
         // A honeytoken does its work by being found: it stays. Who reports it again and again must not flood its owners.
-        if opened {
+        if opened == Raised::Opened {
             news.tell(app, conn).await?;
         }
         return Ok(false);
@@ -283,9 +283,9 @@ async fn raise(
     organization: OrganizationId,
     kind: &'static str,
     subject: String,
-) -> Result<bool, AppError> {
+) -> Result<Raised, AppError> {
     let now = app.env.now();
     let happening = Happening::new(AlertRule::LeakedKey, Some(organization), (kind, subject), now);
     let happening = happening.with("cause", "leak_report");
-    Ok(recorder::raise(app, conn, &happening).await?)
+    recorder::raise(app, conn, &happening).await
 }

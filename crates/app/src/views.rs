@@ -16,10 +16,12 @@ use crate::{
     settings::EndedKey,
 };
 
+mod alerts;
 mod audit;
 mod oauth;
 mod webhooks;
 
+pub use alerts::{AlertJson, AlertPageJson, ResolutionJson, RuleJson, RuleOfKeyJson, RulesJson, SubjectJson};
 pub use audit::{
     ActorJson, BasisJson, CheckpointKeyJson, CheckpointPageJson, EventJson, EventPageJson, PreviewJson, SourceJson,
     SuggestionsJson,

@@ -128,14 +128,26 @@ fn successor_advice(data: &Value, public_url: &str) -> String {
 }
 
 fn alert(happening: &str, data: &Value) -> Notice {
-    let (title, advice) = match happening {
-        "opened" => ("Alert opened", "Look at what it shows, and acknowledge it so that others know you are on it."),
-        "resolved" => ("Alert resolved", "No action is needed."),
-        _ => ("Alert", "Look at what it shows."),
-    };
     let rule = text(data, "/alert/rule").map(|rule| words(&rule));
-    let mut notice =
-        Notice { title: title.to_owned(), about: rule.clone(), advice: advice.to_owned(), ..Notice::default() };
+    let told_again = text(data, "/alert/escalation").is_some();
+    let title = match happening {
+        "opened" if told_again => "Alert that nobody has taken",
+        "opened" => "Alert opened",
+        "resolved" => "Alert resolved",
+        _ => "Alert",
+    };
+    let title = match text(data, "/alert/title") {
+        Some(what) => format!("{title}: {what}"),
+        None => title.to_owned(),
+    };
+    let advice = match happening {
+        "resolved" => "No action is needed.".to_owned(),
+        _ => {
+            let advice = text(data, "/alert/advice").unwrap_or_else(|| "Look at what it shows.".to_owned());
+            format!("{advice} Acknowledge it so that others know you are on it.")
+        }
+    };
+    let mut notice = Notice { title, about: rule.clone(), advice, ..Notice::default() };
     notice.field("Rule", rule);
     notice.field("Severity", text(data, "/alert/severity"));
     let kind = text(data, "/alert/subject/kind").map(|kind| words(&kind));
@@ -143,6 +155,12 @@ fn alert(happening: &str, data: &Value) -> Notice {
     notice.field("About", kind.into_iter().chain(subject).reduce(|kind, subject| format!("{kind} {subject}")));
     notice.field("Since", moment(data, "/alert/opened_at"));
     notice.field("Count", text(data, "/alert/count"));
+    notice.field("Done to the key", text(data, "/alert/action_taken").map(|action| words(&action)));
+    let by_itself = text(data, "/alert/resolution/kind").map(|kind| match kind.as_str() {
+        "automatic" => "by itself: its cause has ceased".to_owned(),
+        _ => "by a person".to_owned(),
+    });
+    notice.field("Resolved", by_itself);
     notice.link = Some(("Open the alerts", "/alerts".to_owned()));
     notice
 }

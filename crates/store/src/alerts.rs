@@ -7,11 +7,20 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl as _;
 use serde_json::Value;
-use statuspulse_audit::{AlertRule, anomaly::Observed};
+use statuspulse_audit::{
+    AlertRule, Severity,
+    anomaly::{Incident, Observed, Resolution, Status, incident::REOPENS_AFTER},
+};
 use statuspulse_policy::{AlertId, OrganizationId};
 use uuid::Uuid;
 
 use crate::{Conn, error::StoreError, rows::micros};
+
+pub mod life;
+pub mod read;
+pub mod settings;
+
+pub use read::Alert;
 
 /// Happenings of one rule about one subject.
 #[derive(Debug, Clone)]
@@ -62,74 +71,157 @@ impl Happening {
     }
 }
 
+/// What came of a happening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Raised {
+    /// It has opened an alert.
+    Opened,
+    /// It belongs to one that is not resolved, and was added.
+    Continued,
+    /// It belongs to one that a person has resolved while its cause went on.
+    Covered,
+}
+
 #[derive(QueryableByName)]
-struct OpenAlert {
+struct Unresolved {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
+    #[diesel(sql_type = Text)]
+    severity: String,
     #[diesel(sql_type = BigInt)]
     count: i64,
     #[diesel(sql_type = Jsonb)]
     evidence: Value,
 }
 
-/// Opens an alert, or adds to the one that is open; answers whether it was opened. The unique index makes one of many at
-/// once; call it in a transaction.
+#[derive(QueryableByName)]
+struct Ended {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Timestamptz)]
+    opened_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    busy_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    resolved_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    kind: Option<String>,
+}
+
+/// Opens an alert, or adds to the one that is not resolved. The unique index makes one of many at once; call it in a
+/// transaction.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn raise(conn: &mut Conn, id: AlertId, happening: &Happening) -> Result<bool, StoreError> {
-    let organization = happening.organization.map(OrganizationId::as_uuid);
-    let observed = &happening.observed;
-    // Between the two statements an alert can be resolved by someone else; then the next round opens a new one.
+pub async fn raise(conn: &mut Conn, id: AlertId, happening: &Happening) -> Result<Raised, StoreError> {
+    // Between the statements somebody else may open or resolve the alert; then the next round finds what is there by then.
     loop {
-        let opened = sql_query(
-            "INSERT INTO alerts (id, organization_id, rule, subject_kind, subject, severity, status, opened_at,
-                                 last_seen_at, count, evidence)
-             VALUES ($1, $2, $3, $4, $5, $6, 'open', $7, $8, $9, $10)
-             ON CONFLICT (coalesce(organization_id, '00000000-0000-0000-0000-000000000000'), rule, subject)
-                 WHERE status <> 'resolved' DO NOTHING",
-        )
-        .bind::<SqlUuid, _>(id.as_uuid())
-        .bind::<Nullable<SqlUuid>, _>(organization)
-        .bind::<Text, _>(happening.rule.as_str())
-        .bind::<Text, _>(happening.subject_kind)
-        .bind::<Text, _>(&happening.subject)
-        .bind::<Text, _>(happening.rule.severity(observed.count).as_str())
-        .bind::<Timestamptz, _>(micros(observed.first_at))
-        .bind::<Timestamptz, _>(micros(observed.last_at))
-        .bind::<BigInt, _>(observed.count)
-        .bind::<Jsonb, _>(observed.evidence(happening.rule, None, observed.count))
-        .execute(conn)
-        .await?;
-        if opened == 1 {
-            return Ok(true);
+        if proceed(conn, happening).await? {
+            return Ok(Raised::Continued);
         }
-        let open: Option<OpenAlert> = sql_query(
-            "SELECT id, count, evidence FROM alerts
-             WHERE coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
-                       = coalesce($1, '00000000-0000-0000-0000-000000000000')
-               AND rule = $2 AND subject = $3 AND status <> 'resolved' FOR UPDATE",
-        )
-        .bind::<Nullable<SqlUuid>, _>(organization)
-        .bind::<Text, _>(happening.rule.as_str())
-        .bind::<Text, _>(&happening.subject)
-        .get_result(conn)
-        .await
-        .optional()?;
-        let Some(open) = open else { continue };
-        let count = happening.rule.counted(open.count, observed.count);
-        let evidence = observed.evidence(happening.rule, Some(&open.evidence), count);
-        sql_query(
-            "UPDATE alerts SET count = $2, last_seen_at = GREATEST(last_seen_at, $3), severity = $4, evidence = $5
-             WHERE id = $1",
-        )
-        .bind::<SqlUuid, _>(open.id)
-        .bind::<BigInt, _>(count)
-        .bind::<Timestamptz, _>(micros(observed.last_at))
-        .bind::<Text, _>(happening.rule.severity(count).as_str())
-        .bind::<Jsonb, _>(evidence)
-        .execute(conn)
-        .await?;
+        if cover(conn, happening).await? {
+            return Ok(Raised::Covered);
+        }
+        if open(conn, id, happening).await? {
+            return Ok(Raised::Opened);
+        }
+    }
+}
+
+/// Adds to the one that is not resolved, if there is one.
+async fn proceed(conn: &mut Conn, happening: &Happening) -> Result<bool, StoreError> {
+    let (rule, observed) = (happening.rule, &happening.observed);
+    let held: Option<Unresolved> = sql_query(
+        "SELECT id, severity, count, evidence FROM alerts
+         WHERE coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
+                   = coalesce($1, '00000000-0000-0000-0000-000000000000')
+           AND rule = $2 AND subject = $3 AND status <> 'resolved' FOR NO KEY UPDATE",
+    )
+    .bind::<Nullable<SqlUuid>, _>(happening.organization.map(OrganizationId::as_uuid))
+    .bind::<Text, _>(rule.as_str())
+    .bind::<Text, _>(&happening.subject)
+    .get_result(conn)
+    .await
+    .optional()?;
+    let Some(held) = held else { return Ok(false) };
+    let severity = Severity::from_word(&held.severity);
+    let severity = severity.ok_or_else(|| StoreError::corrupt("alerts", "severity", held.id))?;
+    let count = rule.counted(held.count, observed.count);
+    sql_query(
+        "UPDATE alerts SET count = $2, last_seen_at = GREATEST(last_seen_at, $3), severity = $4, evidence = $5,
+             busy_at = GREATEST(coalesce(busy_at, last_seen_at), $3)
+         WHERE id = $1",
+    )
+    .bind::<SqlUuid, _>(held.id)
+    .bind::<BigInt, _>(count)
+    .bind::<Timestamptz, _>(micros(observed.last_at))
+    .bind::<Text, _>(severity.max(rule.severity(count)).as_str())
+    .bind::<Jsonb, _>(observed.evidence(rule, Some(&held.evidence), count))
+    .execute(conn)
+    .await?;
+    Ok(true)
+}
+
+/// Whether the newest one was resolved by a person and still covers the happening: then only the time moves on at which its
+/// cause was last seen.
+async fn cover(conn: &mut Conn, happening: &Happening) -> Result<bool, StoreError> {
+    let newest: Option<Ended> = sql_query(
+        "SELECT id, opened_at, coalesce(busy_at, last_seen_at) AS busy_at, resolved_at, resolution ->> 'kind' AS kind
+         FROM alerts
+         WHERE rule = $2 AND subject = $3 AND status = 'resolved' AND resolved_at > $4
+           AND coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
+                   = coalesce($1, '00000000-0000-0000-0000-000000000000')
+         ORDER BY resolved_at DESC, id DESC LIMIT 1",
+    )
+    .bind::<Nullable<SqlUuid>, _>(happening.organization.map(OrganizationId::as_uuid))
+    .bind::<Text, _>(happening.rule.as_str())
+    .bind::<Text, _>(&happening.subject)
+    .bind::<Timestamptz, _>(micros(happening.observed.first_at) - REOPENS_AFTER)
+    .get_result(conn)
+    .await
+    .optional()?;
+    let Some(ended) = newest else { return Ok(false) };
+    let kind = ended.kind.as_deref().and_then(Resolution::from_word);
+    let kind = kind.ok_or_else(|| StoreError::corrupt("alerts", "resolution", ended.id))?;
+    let incident = Incident {
+        rule: happening.rule,
+        status: Status::Resolved,
+        opened_at: ended.opened_at,
+        busy_at: ended.busy_at,
+        resolved: Some((kind, ended.resolved_at)),
+    };
+    if !incident.covers(happening.observed.first_at) {
         return Ok(false);
     }
+    sql_query("UPDATE alerts SET busy_at = GREATEST(coalesce(busy_at, last_seen_at), $2) WHERE id = $1")
+        .bind::<SqlUuid, _>(ended.id)
+        .bind::<Timestamptz, _>(micros(happening.observed.last_at))
+        .execute(conn)
+        .await?;
+    Ok(true)
+}
+
+/// Opens one, unless somebody else has at this moment.
+async fn open(conn: &mut Conn, id: AlertId, happening: &Happening) -> Result<bool, StoreError> {
+    let (rule, observed) = (happening.rule, &happening.observed);
+    let opened = sql_query(
+        "INSERT INTO alerts (id, organization_id, rule, subject_kind, subject, severity, status, opened_at,
+                             last_seen_at, busy_at, count, evidence)
+         VALUES ($1, $2, $3, $4, $5, $6, 'open', $7, $8, $8, $9, $10)
+         ON CONFLICT (coalesce(organization_id, '00000000-0000-0000-0000-000000000000'), rule, subject)
+             WHERE status <> 'resolved' DO NOTHING",
+    )
+    .bind::<SqlUuid, _>(id.as_uuid())
+    .bind::<Nullable<SqlUuid>, _>(happening.organization.map(OrganizationId::as_uuid))
+    .bind::<Text, _>(rule.as_str())
+    .bind::<Text, _>(happening.subject_kind)
+    .bind::<Text, _>(&happening.subject)
+    .bind::<Text, _>(rule.severity(observed.count).as_str())
+    .bind::<Timestamptz, _>(micros(observed.first_at))
+    .bind::<Timestamptz, _>(micros(observed.last_at))
+    .bind::<BigInt, _>(observed.count)
+    .bind::<Jsonb, _>(observed.evidence(rule, None, observed.count))
+    .execute(conn)
+    .await?;
+    Ok(opened == 1)
 }

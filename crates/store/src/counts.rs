@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use uuid::Uuid;
@@ -129,67 +129,4 @@ pub async fn live(conn: &mut Conn, since: DateTime<Utc>) -> Result<u64, StoreErr
         .get_result(conn)
         .await?;
     Ok(u64::try_from(row.number).unwrap_or_default())
-}
-
-#[derive(QueryableByName)]
-struct OpenSubject {
-    #[diesel(sql_type = Text)]
-    subject: String,
-}
-
-/// Subjects of a rule's alerts that are not resolved.
-///
-/// # Errors
-/// When the database can't be reached.
-pub async fn watched(conn: &mut Conn, rule: &str) -> Result<Vec<Uuid>, StoreError> {
-    let rows: Vec<OpenSubject> =
-        sql_query("SELECT DISTINCT subject FROM alerts WHERE rule = $1 AND status <> 'resolved'")
-            .bind::<Text, _>(rule)
-            .load(conn)
-            .await?;
-    Ok(rows.into_iter().filter_map(|row| row.subject.parse().ok()).collect())
-}
-
-/// Notes that the cause of a rule's alerts goes on.
-///
-/// # Errors
-/// When the database can't be reached.
-pub async fn goes_on(conn: &mut Conn, rule: &str, subjects: &[Uuid], now: DateTime<Utc>) -> Result<(), StoreError> {
-    sql_query(
-        "UPDATE alerts SET busy_at = GREATEST(busy_at, $3)
-         WHERE rule = $1 AND subject = ANY($2) AND status <> 'resolved'",
-    )
-    .bind::<Text, _>(rule)
-    .bind::<Array<Text>, _>(subjects.iter().map(Uuid::to_string).collect::<Vec<_>>())
-    .bind::<Timestamptz, _>(micros(now))
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-#[derive(QueryableByName)]
-struct Own {
-    #[diesel(sql_type = SqlUuid)]
-    organization_id: Uuid,
-    #[diesel(sql_type = diesel::sql_types::Nullable<SqlUuid>)]
-    key_id: Option<Uuid>,
-    #[diesel(sql_type = BigInt)]
-    threshold: i64,
-}
-
-/// Thresholds of a rule that organizations, or single keys of theirs, have set.
-///
-/// # Errors
-/// When the database can't be reached.
-pub async fn thresholds(conn: &mut Conn, rule: &str) -> Result<Vec<(Uuid, Option<Uuid>, u64)>, StoreError> {
-    let rows: Vec<Own> = sql_query(
-        "SELECT organization_id, key_id, threshold FROM alert_settings WHERE rule = $1 AND threshold IS NOT NULL",
-    )
-    .bind::<Text, _>(rule)
-    .load(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.organization_id, row.key_id, u64::try_from(row.threshold).unwrap_or(u64::MAX)))
-        .collect())
 }

@@ -1,6 +1,7 @@
 //! The command line as operators run it: the real program on a real PostgreSQL.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod alerts;
 mod apps;
 mod audit;
 mod audit_export;

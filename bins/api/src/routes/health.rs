@@ -89,6 +89,12 @@ fn reasons(state: &State) -> (Vec<ReadinessReason>, Vec<ReadinessReason>) {
         degraded
             .push(reason("counters_unavailable", "the shared counters can't be reached; this instance counts alone"));
     }
+    if app.alert_watch.failing_deliveries() > 0 {
+        degraded.push(reason(
+            "alert_delivery_failing",
+            "alerts could not be delivered to webhooks for an hour; the alerts name the webhooks",
+        ));
+    }
     if app.geo.is_broken() {
         degraded.push(reason("geo_database", "STATUSPULSE_GEO_DATABASE can't be read; events have no country"));
     }

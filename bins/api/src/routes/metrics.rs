@@ -129,6 +129,11 @@ fn registry(app: &App) -> Registry {
         ConstCounter::new(succeeded),
     );
     all.register("webhooks_failed", "Attempts to deliver an event that failed", ConstCounter::new(failed));
+    all.register(
+        "alert_deliveries_failing",
+        "Deliveries of alerts that fail for an hour or longer",
+        ConstGauge::new(app.alert_watch.failing_deliveries()),
+    );
     let cleaned = Family::<Rows, Counter>::default();
     for (chore, rows) in app.oauth_cleaned.rows() {
         cleaned.get_or_create(&Rows { chore }).inc_by(rows);

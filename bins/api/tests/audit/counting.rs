@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use statuspulse_app::{
-    counters,
+    alerts, counters,
     verify::{self, Call, Presented},
 };
 use statuspulse_audit::event::Origin;
@@ -46,7 +46,7 @@ async fn pass(world: &World, seconds: u64) {
 }
 
 /// What was counted is looked at; answers the alerts.
-async fn alerts(world: &World) -> Vec<Value> {
+async fn looked(world: &World) -> Vec<Value> {
     counters::tick(&world.api.app).await;
     world.alerts("call_rate").await
 }
@@ -60,9 +60,9 @@ async fn five_thousand_calls_within_a_minute_open_nothing_and_one_more_opens_an_
         calls(&world.api.app, &token, 1_000, CHECKS).await;
         pass(&world, 11).await;
     }
-    let none = alerts(&world).await;
+    let none = looked(&world).await;
     calls(&world.api.app, &token, 1, CHECKS).await;
-    let opened = alerts(&world).await;
+    let opened = looked(&world).await;
     assert_eq!((none.len(), opened.len()), (0, 1));
     let alert = &opened[0];
     let evidence = &alert["evidence"];
@@ -86,7 +86,7 @@ async fn a_burst_across_the_border_of_a_minute_opens_one_alert() {
     calls(&world.api.app, &token, 2_501, CHECKS).await;
     pass(&world, 59).await;
     calls(&world.api.app, &token, 2_500, CHECKS).await;
-    assert_eq!(alerts(&world).await.len(), 1);
+    assert_eq!(looked(&world).await.len(), 1);
 }
 
 /// spec: audit A25
@@ -109,7 +109,7 @@ async fn calls_that_are_spread_over_three_instances_open_one_alert() {
     for app in &instances {
         app.flush().await;
     }
-    let opened = alerts(&world).await;
+    let opened = looked(&world).await;
     assert_eq!((opened.len(), &opened[0]["count"]), (1, &json!(5_001)));
 }
 
@@ -121,12 +121,35 @@ async fn twenty_minutes_above_are_one_alert_whose_peak_follows() {
     let mut counts = Vec::new();
     for minute in 0..20 {
         calls(&world.api.app, &token, 5_010 + if minute == 12 { 90 } else { 0 }, CHECKS).await;
-        counts.push(alerts(&world).await.len());
+        counts.push(looked(&world).await.len());
         pass(&world, 61).await;
     }
-    let alert = alerts(&world).await.remove(0);
+    let alert = looked(&world).await.remove(0);
     let shown = json!([alert["status"], alert["count"], alert["evidence"]["peak"], alert["evidence"]["observed"]]);
     assert_eq!((counts, shown), (vec![1; 20], json!(["open", 5_100, 5_100, 5_010])));
+}
+
+/// spec: audit A26
+#[tokio::test]
+async fn an_alert_resolves_itself_after_five_calm_minutes_and_the_next_excess_opens_another() {
+    let world = World::new().await;
+    let (_, token) = world.key(&["checks:read"]).await;
+    calls(&world.api.app, &token, 5_001, CHECKS).await;
+    looked(&world).await;
+    let mut states = Vec::new();
+    // Not above any more, and not calm either: 4,500 within a minute.
+    for calls_of_the_minute in [4_500, 4_500, 4_500, 0, 0, 0, 0, 0, 0] {
+        pass(&world, 61).await;
+        calls(&world.api.app, &token, calls_of_the_minute, CHECKS).await;
+        looked(&world).await;
+        alerts::watch::round(&world.api.app.app()).await;
+        states.push(looked(&world).await[0]["status"].as_str().unwrap().to_owned());
+    }
+    calls(&world.api.app, &token, 5_001, CHECKS).await;
+    let both = looked(&world).await;
+    let expected = ["open", "open", "open", "open", "open", "open", "open", "resolved", "resolved"];
+    assert_eq!((states, both.len()), (expected.map(str::to_owned).to_vec(), 2));
+    assert_eq!(json!([both[0]["resolution"]["kind"], both[1]["status"]]), json!(["automatic", "open"]));
 }
 
 /// spec: audit A32
@@ -135,7 +158,7 @@ async fn calls_are_accepted_while_the_alert_is_open() {
     let world = World::new().await;
     let (_, token) = world.key(&["checks:read"]).await;
     let accepted = calls(&world.api.app, &token, 5_001, CHECKS).await;
-    let opened = alerts(&world).await.len();
+    let opened = looked(&world).await.len();
     assert_eq!((accepted, opened, calls(&world.api.app, &token, 10, CHECKS).await), (5_001, 1, 10));
 }
 
@@ -146,7 +169,7 @@ async fn without_the_common_counters_an_instance_counts_alone_and_says_so() {
     let (_, token) = world.key(&["checks:read"]).await;
     world.db.client().await.batch_execute("ALTER TABLE usage_seconds RENAME TO gone").await.unwrap();
     calls(&world.api.app, &token, 5_001, CHECKS).await;
-    let opened = alerts(&world).await.len();
+    let opened = looked(&world).await.len();
     let ready = world.api.get("/readyz").send().await.json();
     let impaired = world.alerts("watch_impaired").await;
     let shown = json!([ready["status"], ready["reasons"][0]["code"], impaired[0]["evidence"]["reason"], opened]);
@@ -163,7 +186,7 @@ async fn refused_calls_of_a_key_count_too_and_each_key_for_itself() {
     calls(&world.api.app, &one.1, 3_000, CHECKS).await;
     calls(&world.api.app, &one.1, 2_001, "/api/v1/incidents").await;
     calls(&world.api.app, &two.1, 4_000, CHECKS).await;
-    let subjects: Vec<Value> = alerts(&world).await.iter().map(|alert| alert["subject"].clone()).collect();
+    let subjects: Vec<Value> = looked(&world).await.iter().map(|alert| alert["subject"].clone()).collect();
     assert_eq!(subjects, [json!(one.0)]);
 }
 
@@ -194,7 +217,7 @@ async fn a_threshold_of_a_keys_own_counts_before_that_of_its_organization() {
     for (_, token) in [&strict, &lenient] {
         calls(&world.api.app, token, 101, CHECKS).await;
     }
-    let opened = alerts(&world).await;
+    let opened = looked(&world).await;
     let shown = json!([opened[0]["subject"], opened[0]["evidence"]["threshold"], opened.len()]);
     assert_eq!(shown, json!([strict.0, 100, 1]));
 }

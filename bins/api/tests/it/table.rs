@@ -13,10 +13,6 @@ use crate::support::World;
 /// Endpoints of the contract that are still to come, each with the feature that brings it. A line that is served, or that
 /// the contract doesn't name, fails.
 const TO_COME: &[(&str, &str)] = &[
-    // Alerts.
-    ("GET", "/v1/orgs/{org}/alerts"),
-    ("POST", "/v1/orgs/{org}/alerts/{id}/acknowledge"),
-    ("POST", "/v1/orgs/{org}/alerts/{id}/resolve"),
     // The dashboard's pages.
     ("GET", "/"),
     ("GET", "/keys"),
@@ -27,12 +23,15 @@ const TO_COME: &[(&str, &str)] = &[
     ("GET", "/alerts"),
 ];
 
-/// What is served beside the table of the contract's §5: its §6, lists of what the table shows one by one, and what the
-/// pages need.
+/// What is served beside the table of the contract's §5: its §6, lists of what the table shows one by one, single ones of
+/// what it lists, the settings of alerts, and what the pages need.
 const BESIDE: &[(&str, &str)] = &[
     ("GET", "/v1/orgs/{org}/apps"),
     ("GET", "/v1/orgs/{org}/webhooks"),
     ("GET", "/v1/orgs/{org}/audit/events/{id}"),
+    ("GET", "/v1/orgs/{org}/alerts/{id}"),
+    ("GET", "/v1/orgs/{org}/alert-rules"),
+    ("PUT", "/v1/orgs/{org}/alert-rules/{rule}"),
     ("GET", "/oauth/authorize"),
     ("POST", "/oauth/authorize"),
     ("POST", "/oauth/token"),

@@ -10,7 +10,11 @@ use std::{
 use chrono::Duration as Span;
 use statuspulse_audit::{AlertRule, anomaly::incident::CALM_BELOW};
 use statuspulse_counters::Count;
-use statuspulse_store::{StoreError, alerts::Happening, counts};
+use statuspulse_store::{
+    StoreError,
+    alerts::{Happening, life, settings},
+    counts,
+};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -180,14 +184,15 @@ async fn learn(app: &App, look: &mut Look, second: u64) -> Result<(), StoreError
     let since = app.env.now() - ALIVE;
     app.counters.instances.store(counts::live(&mut conn, since).await?.max(1), Ordering::Relaxed);
     let mut thresholds = Thresholds::default();
-    for (organization, key, threshold) in counts::thresholds(&mut conn, RULE.as_str()).await? {
-        match key {
-            Some(key) => thresholds.keys.insert(key, threshold),
-            None => thresholds.organizations.insert(organization, threshold),
+    for setting in settings::list(&mut conn, None).await?.into_iter().filter(|setting| setting.rule == RULE) {
+        let Some(threshold) = setting.threshold else { continue };
+        match setting.key {
+            Some(key) => thresholds.keys.insert(key.as_uuid(), threshold.unsigned_abs()),
+            None => thresholds.organizations.insert(setting.organization.as_uuid(), threshold.unsigned_abs()),
         };
     }
     app.counters.thresholds.store(thresholds.into());
-    look.watched = counts::watched(&mut conn, RULE.as_str()).await?.into_iter().collect();
+    look.watched = life::unresolved(&mut conn, RULE).await?.into_iter().collect();
     if look.number.is_multiple_of(CLEAN_EVERY) {
         counts::forget(&mut conn, signed(second)).await?;
     }
@@ -232,7 +237,7 @@ async fn note(app: &App, going_on: &[Uuid]) -> Result<(), StoreError> {
     if going_on.is_empty() {
         return Ok(());
     }
-    counts::goes_on(&mut *app.pool.get().await?, RULE.as_str(), going_on, app.env.now()).await
+    life::go_on(&mut *app.pool.get().await?, RULE, going_on, app.env.now()).await
 }
 
 fn signed(second: u64) -> i64 {

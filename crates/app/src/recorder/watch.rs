@@ -2,15 +2,19 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use serde_json::json;
 use statuspulse_audit::{Action, AlertRule, Class, EventType};
 use statuspulse_policy::AlertId;
 use statuspulse_store::{
-    AsyncConnection as _, Conn, StoreError,
-    alerts::{self, Happening},
+    AsyncConnection as _, Conn,
+    alerts::{self as store, Happening, Raised},
 };
 
-use crate::{app::App, caller::Caller, error::AppError, webhooks::News};
+use crate::{
+    alerts::{self, action},
+    app::App,
+    caller::Caller,
+    error::AppError,
+};
 
 /// Subjects that wait at once while the database is away; what is beyond is in the trail and opens no alert.
 const WAITING: usize = 10_000;
@@ -48,7 +52,7 @@ impl Happenings {
             }
             match raise_alone(app, &happening).await {
                 Ok(()) => {}
-                Err(error) if error.is_unavailable() => {
+                Err(error @ AppError::Unavailable { .. }) => {
                     tracing::warn!(%error, "alerts wait for the database");
                     away = true;
                     self.add(happening);
@@ -62,46 +66,35 @@ impl Happenings {
     }
 }
 
-async fn raise_alone(app: &App, happening: &Happening) -> Result<(), StoreError> {
+async fn raise_alone(app: &App, happening: &Happening) -> Result<(), AppError> {
     let mut conn = app.pool.get().await?;
     conn.transaction(async |conn| raise(app, conn, happening).await.map(drop)).await
 }
 
-/// Opens or continues an alert, with the event of its opening, in the caller's transaction. Answers whether it was opened.
+/// Opens or continues an alert, with the event of its opening, the telling, and what the organization has it do to the key;
+/// all in the caller's transaction, and near its end: what it does to a key takes a number of the feed.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<bool, StoreError> {
-    let unavailable = |error: AppError| StoreError::Unavailable(error.to_string());
-    let id = AlertId::from_uuid(app.env.id().map_err(|error| unavailable(error.into()))?);
-    if !alerts::raise(conn, id, happening).await? {
-        return Ok(false);
+pub async fn raise(app: &App, conn: &mut Conn, happening: &Happening) -> Result<Raised, AppError> {
+    let id = AlertId::from_uuid(app.env.id()?);
+    let raised = store::raise(conn, id, happening).await?;
+    if raised != Raised::Opened {
+        return Ok(raised);
     }
     tracing::warn!(rule = happening.rule.as_str(), subject = %happening.subject, "alert opened");
-    let event = Caller::system(app)
-        .event(app, Class::A, Action::AlertOpen, happening.organization)
-        .map_err(unavailable)?
-        .with("alert_id", id.to_string())
-        .with("rule", happening.rule.as_str())
-        .with("subject", happening.subject.clone());
-    app.recorder.record(conn, event).await?;
-    let Some(organization) = happening.organization else { return Ok(true) };
-    News::new(EventType::AlertOpened, organization)
-        .with(
-            "alert",
-            json!({
-                "id": id.to_string(),
-                "rule": happening.rule.as_str(),
-                "severity": happening.rule.severity(happening.observed.count).as_str(),
-                "status": "open",
-                "subject": {"kind": happening.subject_kind, "id": happening.subject},
-                "opened_at": happening.observed.first_at,
-                "last_seen_at": happening.observed.last_at,
-                "count": happening.observed.count,
-                "control": happening.rule.controls(),
-            }),
-        )
-        .tell(app, conn)
-        .await?;
-    Ok(true)
+    let gone = || AppError::internal("an alert is gone at once");
+    let mut alert = store::read::find(conn, id).await?.ok_or_else(gone)?;
+    let action = action::due(conn, &alert).await?;
+    if let Some(action) = &action {
+        store::life::note_action(conn, id, action.as_str()).await?;
+        alert.action_taken = Some(action.as_str().to_owned());
+    }
+    let event = Caller::system(app).event(app, Class::A, Action::AlertOpen, happening.organization)?;
+    app.recorder.record(conn, alerts::about(event, &alert)).await?;
+    alerts::tell(app, conn, EventType::AlertOpened, &alert, None).await?;
+    if let Some(action) = action {
+        action.carry_out(app, conn).await?;
+    }
+    Ok(raised)
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use statuspulse_audit::EventType;
 use statuspulse_keys::{Key, KeyVersion};
-use statuspulse_policy::{DeliveryId, EventId, KeyId, OrganizationId, WebhookId};
+use statuspulse_policy::{AlertId, DeliveryId, EventId, KeyId, OrganizationId, WebhookId};
 use statuspulse_store::{
     Conn, StoreError,
     webhooks::{
@@ -24,6 +24,7 @@ pub(crate) struct News {
     kind: EventType,
     organization: OrganizationId,
     key: Option<KeyId>,
+    alert: Option<AlertId>,
     data: Map<String, Value>,
     sealed_until: Option<DateTime<Utc>>,
 }
@@ -31,7 +32,7 @@ pub(crate) struct News {
 impl News {
     /// About something of an organization.
     pub(crate) fn new(kind: EventType, organization: OrganizationId) -> Self {
-        Self { kind, organization, key: None, data: Map::new(), sealed_until: None }
+        Self { kind, organization, key: None, alert: None, data: Map::new(), sealed_until: None }
     }
 
     /// About a key, as one of its versions has it, which ends at `ends_at`.
@@ -49,6 +50,11 @@ impl News {
                 "expires_at": ends_at,
             }),
         )
+    }
+
+    /// About an alert, and perhaps its key: its deliveries are found by the alert, and who listens to the key hears of it.
+    pub(crate) fn of_alert(kind: EventType, organization: OrganizationId, alert: AlertId, key: Option<KeyId>) -> Self {
+        Self { key, alert: Some(alert), ..Self::new(kind, organization) }
     }
 
     /// The same with a fact more.
@@ -97,6 +103,7 @@ impl News {
             id: EventId::from_uuid(id(app)?),
             organization_id: self.organization,
             key_id: self.key,
+            alert_id: self.alert,
             kind: self.kind,
             occurred_at: app.env.now(),
             data: Value::Object(self.data),

@@ -54,6 +54,12 @@ pub enum Resolution {
 }
 
 impl Resolution {
+    /// Reads the contract's word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Manual, Self::Automatic].into_iter().find(|resolution| resolution.as_str() == word)
+    }
+
     /// The contract's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -121,6 +121,34 @@ fn an_alert_says_what_it_is_about() {
     );
 }
 
+/// An alert with everything that it can have.
+fn whole_alert(event_type: &str, more: &Value) -> Vec<String> {
+    let mut alert = json!({"rule": "out_of_scope", "title": "Calls outside of the declared scope", "severity": "medium",
+        "advice": "Compare the refused routes with what the key is for.", "count": 7, "opened_at": "2026-01-01T00:00:00Z",
+        "subject": {"kind": "key", "id": ID, "name": "nightly"}});
+    let fields = more.as_object().unwrap().clone();
+    alert.as_object_mut().unwrap().extend(fields);
+    texts(&render(event_type, &json!({"alert": alert}), PUBLIC)).into_iter().map(|(_, text)| text).collect()
+}
+
+#[test]
+fn an_alert_says_what_has_happened_and_what_to_do() {
+    let told = whole_alert("alert.opened", &json!({"action_taken": "disable_key"}));
+    let says = |text: &str| told.iter().any(|told| told.contains(text));
+    assert!(says("Alert opened: Calls outside of the declared scope"), "{told:?}");
+    assert!(says("Compare the refused routes") && says("Acknowledge it") && says("disable key"), "{told:?}");
+    assert!(says("key nightly") && says("medium") && says("/alerts"), "{told:?}");
+}
+
+#[test]
+fn an_alert_that_is_told_again_says_so_and_one_that_is_resolved_how() {
+    let again = whole_alert("alert.opened", &json!({"escalation": 2}));
+    let over = whole_alert("alert.resolved", &json!({"resolution": {"kind": "automatic"}}));
+    let says = |told: &[String], text: &str| told.iter().any(|told| told.contains(text));
+    assert!(says(&again, "Alert that nobody has taken: Calls outside"), "{again:?}");
+    assert!(says(&over, "Alert resolved: Calls outside") && says(&over, "by itself: its cause has ceased"), "{over:?}");
+}
+
 #[test]
 fn an_app_s_secret_is_shown_by_label_and_last_characters() {
     assert_eq!(

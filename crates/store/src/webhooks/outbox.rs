@@ -8,7 +8,7 @@ use diesel::{
 use diesel_async::RunQueryDsl as _;
 use serde_json::Value;
 use statuspulse_audit::EventType;
-use statuspulse_policy::{DeliveryId, EventId, KeyId, OrganizationId, WebhookId};
+use statuspulse_policy::{AlertId, DeliveryId, EventId, KeyId, OrganizationId, WebhookId};
 
 use crate::{Conn, error::StoreError, rows::micros};
 
@@ -21,6 +21,8 @@ pub struct OutboxEvent {
     pub organization_id: OrganizationId,
     /// The key it is about.
     pub key_id: Option<KeyId>,
+    /// The alert that it tells of.
+    pub alert_id: Option<AlertId>,
     /// What happened.
     pub kind: EventType,
     /// When.
@@ -43,8 +45,8 @@ struct Numbered {
 /// When the database can't be reached.
 pub async fn insert(conn: &mut Conn, event: &OutboxEvent) -> Result<i64, StoreError> {
     let written: Numbered = sql_query(
-        "INSERT INTO webhook_events (id, organization_id, key_id, type, occurred_at, data, sealed_until)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING sequence",
+        "INSERT INTO webhook_events (id, organization_id, key_id, type, occurred_at, data, sealed_until, alert_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING sequence",
     )
     .bind::<SqlUuid, _>(event.id.as_uuid())
     .bind::<SqlUuid, _>(event.organization_id.as_uuid())
@@ -53,6 +55,7 @@ pub async fn insert(conn: &mut Conn, event: &OutboxEvent) -> Result<i64, StoreEr
     .bind::<Timestamptz, _>(micros(event.occurred_at))
     .bind::<Jsonb, _>(&event.data)
     .bind::<Nullable<Timestamptz>, _>(event.sealed_until.map(micros))
+    .bind::<Nullable<SqlUuid>, _>(event.alert_id.map(|id| id.as_uuid()))
     .get_result(conn)
     .await?;
     Ok(written.sequence)
@@ -113,7 +116,7 @@ pub async fn forget_sealed_of(conn: &mut Conn, key: KeyId) -> Result<usize, Stor
     Ok(forgotten)
 }
 
-/// Takes events away that are older and no longer on their way, at most `limit`; answers how many.
+/// Takes events away that are older, no longer on their way, and of no alert that is still to be resolved, at most `limit`; answers how many.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -123,6 +126,7 @@ pub async fn remove_old(conn: &mut Conn, before: DateTime<Utc>, limit: i64) -> R
              SELECT e.id FROM webhook_events e
              WHERE e.occurred_at < $1
                AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.event_id = e.id AND d.status = 'pending')
+               AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.id = e.alert_id AND a.status <> 'resolved')
              ORDER BY e.occurred_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Timestamptz, _>(before)
