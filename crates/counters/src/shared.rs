@@ -40,8 +40,8 @@ pub struct Admission {
     pub accepted: bool,
     /// How many calls are counted in the window, this one included when it is accepted.
     pub counted: u32,
-    /// From which second on one more call fits, in Unix seconds: the present one when there is room. It may lie one later
-    /// than the caller's clock suggests, where the clock of another instance is ahead.
+    /// From which second on one more call fits, in Unix seconds: the present one when there is room. Later than
+    /// the caller's clock suggests where the clock of another instance is ahead.
     pub free_from: u64,
 }
 
@@ -101,7 +101,7 @@ impl Shared {
     /// changes nothing. Counts before the window of 61 seconds up to `second` are dropped.
     ///
     /// # Errors
-    /// [`SharedError`]. Some of it may be written; the same call again mends that.
+    /// [`SharedError`]; each of its commands has a second. Some of it may be written; the same call again mends that.
     pub async fn publish(&self, instance: Uuid, second: u64, counts: &[Count]) -> Result<(), SharedError> {
         let mut by_key = BTreeMap::<Uuid, Vec<String>>::new();
         for Count { key, second: counted, calls } in counts {
@@ -143,7 +143,7 @@ impl Shared {
     /// entry for each key, in the same order.
     ///
     /// # Errors
-    /// [`SharedError`].
+    /// [`SharedError`]; each of its commands has a second.
     pub async fn others(&self, instance: Uuid, second: u64, keys: &[Uuid]) -> Result<Vec<(Uuid, u64)>, SharedError> {
         if keys.is_empty() {
             return Ok(Vec::new());
