@@ -94,6 +94,10 @@ impl<'a> Page<'a> {
         of_part.map(|control| control.control).collect::<Vec<_>>().join(" · ")
     }
 
+    fn days(&self, days: &i64) -> String {
+        if *days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+    }
+
     /// The criteria to which an alert is evidence.
     fn criteria(&self, alert: &Alert) -> String {
         escaped(&alert.controls.join(" · "))
