@@ -6,8 +6,8 @@ use statuspulse_app::boot::Purpose;
 use crate::{
     commands::{
         Context, alert::AlertCommand, app::AppCommand, audit::AuditCommand, doctor, grant::GrantCommand,
-        key::KeyCommand, leak::LeakCommand, migrate, org::OrgCommand, pepper::PepperCommand, settings::SettingsCommand,
-        signing_key::SigningKeyCommand, user::UserCommand,
+        key::KeyCommand, leak::LeakCommand, migrate, org::OrgCommand, pepper::PepperCommand, report::ReportCommand,
+        settings::SettingsCommand, signing_key::SigningKeyCommand, user::UserCommand,
     },
     config::ConfigArgs,
     error::CliError,
@@ -18,8 +18,8 @@ const AFTER_HELP: &str = "\
 The configuration is that of the server: each of its flags is an environment variable. Without DATABASE_URL it finds \
 the private PostgreSQL of a running or stopped server through the data directory.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused by a rule; of `audit verify` and \
-`audit check-proof` 10 tampered, 11 incomplete.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused by a rule; of `audit verify`, \
+`audit check-proof`, `report soc2` and `report check` 10 tampered, 11 incomplete.
 Secrets are written to standard output only, everything but the answer to standard error.";
 
 /// Operates StatusPulse Auth: organizations, people, API keys, OAuth apps and grants, settings, secrets, alerts, the audit trail.
@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Evidence for an audit.
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Say whether the installation is well. Exit code 1 when something isn't.
     Doctor,
 }
@@ -86,6 +89,7 @@ impl Command {
             Self::App(command) => command.prepare(),
             Self::Grant(command) => command.prepare(),
             Self::Audit(command) => command.prepare(),
+            Self::Report(command) => command.prepare(),
             _ => Ok(()),
         }
     }
@@ -94,6 +98,7 @@ impl Command {
     pub(crate) fn offline(&self, output: Output) -> Option<Result<(), CliError>> {
         match self {
             Self::Audit(command) => command.offline(output),
+            Self::Report(command) => command.offline(output),
             _ => None,
         }
     }
@@ -127,6 +132,7 @@ impl Command {
             Self::Settings(command) => command.run(context).await,
             Self::Pepper(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
+            Self::Report(command) => command.run(context).await,
             Self::Doctor => doctor::run(context).await,
         }
     }

@@ -19,6 +19,7 @@ pub(crate) mod leak;
 pub(crate) mod migrate;
 pub(crate) mod org;
 pub(crate) mod pepper;
+pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod signing_key;
 pub(crate) mod user;

@@ -33,6 +33,9 @@ pub(crate) enum CliError {
     /// A proof that proves nothing.
     #[error("nothing is proven: {0}")]
     Unproven(String),
+    /// A report that is not the one that was signed; the answer that says where is written already.
+    #[error("the report is not the one that was signed: {0}")]
+    Unsealed(String),
     /// What failed is in the answer, which is written already.
     #[error("{0} of the checks failed")]
     Unwell(usize),
@@ -53,7 +56,7 @@ impl CliError {
                 _ => 4,
             },
             Self::Verdict(verdict) => verdict.exit_code(),
-            Self::Unproven(_) => Verdict::Tampered.exit_code(),
+            Self::Unproven(_) | Self::Unsealed(_) => Verdict::Tampered.exit_code(),
             Self::Boot(_)
             | Self::Io { .. }
             | Self::Pending(_)
@@ -72,7 +75,7 @@ impl CliError {
             Self::App(error) => error.code(),
             Self::Io { .. } => "io",
             Self::Pending(_) => "pending",
-            Self::Verdict(Verdict::Tampered) | Self::Unproven(_) => "tampered",
+            Self::Verdict(Verdict::Tampered) | Self::Unproven(_) | Self::Unsealed(_) => "tampered",
             Self::Verdict(_) => "incomplete",
             Self::Unwell(_) => "unwell",
             Self::Declined => "declined",

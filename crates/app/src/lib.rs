@@ -22,6 +22,7 @@ pub mod passwords;
 pub mod peppers;
 pub mod recorder;
 pub mod replica;
+pub mod report;
 pub mod secrets;
 pub mod sessions;
 pub mod settings;

@@ -13,6 +13,7 @@ pub mod merkle;
 pub mod proof;
 pub mod record;
 pub mod redact;
+pub mod report;
 pub mod signing;
 pub mod user_agent;
 pub mod verify;

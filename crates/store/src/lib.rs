@@ -22,6 +22,7 @@ pub mod organizations;
 pub mod page;
 pub mod peppers;
 pub mod pool;
+pub mod report;
 mod rows;
 mod schema;
 pub mod sessions;

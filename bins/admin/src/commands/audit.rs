@@ -23,6 +23,8 @@ mod proof;
 mod tail;
 mod verify;
 
+pub(super) use self::verify::words;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Show the newest events, oldest first; with `--follow` what comes too, until it is interrupted.
@@ -226,7 +228,7 @@ async fn public_key(context: &Context, all: bool) -> Result<(), CliError> {
 }
 
 /// Reads public keys out of a file: one PEM block, or several as `audit public-key --all` prints them, oldest first.
-fn read_public_keys(path: &std::path::Path) -> Result<Vec<statuspulse_audit::PublicKey>, CliError> {
+pub(super) fn read_public_keys(path: &std::path::Path) -> Result<Vec<statuspulse_audit::PublicKey>, CliError> {
     const END: &str = "-----END PUBLIC KEY-----";
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::Usage(format!("`{}` can't be read: {error}", path.display())))?;

@@ -15,6 +15,7 @@ mod keys;
 mod organizations;
 mod peppers;
 mod private;
+mod report;
 mod secrets;
 mod settings;
 mod sources;

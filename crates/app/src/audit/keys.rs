@@ -73,7 +73,7 @@ pub async fn all(app: &App, conn: &mut Conn) -> Result<Vec<Key>, AppError> {
 ///
 /// # Errors
 /// 503, or 500 where this instance lacks the master key that seals it.
-pub(super) async fn in_force(app: &App, conn: &mut Conn) -> Result<SigningKey, AppError> {
+pub(crate) async fn in_force(app: &App, conn: &mut Conn) -> Result<SigningKey, AppError> {
     for _ in 0..2 {
         if let Some(key) = all(app, conn).await?.into_iter().rfind(|key| key.in_force) {
             return key

@@ -134,7 +134,7 @@ impl VerifyArgs {
 }
 
 /// A finding in words.
-fn words(finding: &Finding) -> String {
+pub(in crate::commands) fn words(finding: &Finding) -> String {
     let event = match (finding.stream, finding.sequence) {
         (Some(stream), Some(sequence)) => format!("event {sequence} of stream {stream}"),
         _ => "an event".to_owned(),
