@@ -156,7 +156,7 @@ async fn a_rate_that_is_still_high_is_not_calm() {
     scene.seconds(200).await;
     let organization = Some(scene.world.org.access.organization.id);
     let app = scene.world.api.app.app();
-    life::touch(&mut *app.conn().await.unwrap(), AlertRule::CallRate, organization, &key, now(&scene)).await.unwrap();
+    life::touch(&mut app.conn().await.unwrap(), AlertRule::CallRate, organization, &key, now(&scene)).await.unwrap();
     let mut seen = Vec::new();
     for wait in [299, 1] {
         scene.seconds(wait).await;
