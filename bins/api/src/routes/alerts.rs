@@ -25,7 +25,7 @@ use crate::http::{
 pub(crate) struct Ending {
     /// What came of it, in 1 to 2,000 characters.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, required = true)]
     note: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use statuspulse_audit::AlertRule;
 
 use crate::{
     help::{KEYS, Scene},
-    use_cases::{RULES, newest, raise, resolve},
+    use_cases::{ALERTS, RULES, newest, raise, resolve},
 };
 
 async fn set(scene: &Scene, rule: &str, change: &Value) {
@@ -53,7 +53,7 @@ async fn an_opening_narrows_the_key_s_rate_and_never_widens_it() {
     for present in [None, Some(30), Some(600)] {
         let (key, _) = scene.key_like(|key| key.rate_limit_per_minute = present).await;
         raise(&scene, AlertRule::CallRate, &key).await;
-        let taken = newest(&scene).await["action_taken"].clone();
+        let taken = scene.shown(&format!("{ALERTS}?subject={key}")).await["items"][0]["action_taken"].clone();
         limits.push((taken, scene.shown(&format!("{KEYS}/{key}")).await["rate_limit_per_minute"].clone()));
     }
     let narrowed = (json!("limit_rate"), json!(60));
