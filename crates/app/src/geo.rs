@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use maxminddb::{LookupResult, PathElement, Reader, path};
 use serde_json::{Map, Value, json};
-use statuspulse_audit::Entry;
+use statuspulse_audit::{Entry, anomaly::travel::Place};
 use statuspulse_policy::canonical_ip;
 
 /// Characters of a name that the file gives, at most: it is a file that somebody downloaded.
@@ -72,6 +72,17 @@ impl Geo {
         }
     }
 
+    /// Where an address is, in degrees, if the file knows.
+    #[must_use]
+    pub fn coordinates(&self, ip: IpAddr) -> Option<Place> {
+        let reader = self.reader.load();
+        let result = reader.as_deref()?.lookup(canonical_ip(ip)).ok()?;
+        let degrees = |paths: [&[PathElement<'_>]; 2]| paths.into_iter().find_map(|path| number(&result, path));
+        let north = degrees([&path!["location", "latitude"], &path!["latitude"]])?;
+        let east = degrees([&path!["location", "longitude"], &path!["longitude"]])?;
+        Place::new(north, east)
+    }
+
     /// The country of an address.
     #[must_use]
     pub fn country(&self, ip: IpAddr) -> Option<String> {
@@ -119,6 +130,13 @@ fn find(reader: &Reader<Vec<u8>>, ip: IpAddr) -> Found {
     let network = number.into_iter().find_map(|path| result.decode_path::<u32>(path).ok().flatten());
     add("network", network.map(|number| format!("AS{number}")));
     found
+}
+
+/// A number at a place of the record; small files have single precision, or texts.
+fn number(result: &LookupResult<'_, Vec<u8>>, path: &[PathElement<'_>]) -> Option<f64> {
+    let double = || result.decode_path::<f64>(path).ok().flatten();
+    let single = || result.decode_path::<f32>(path).ok().flatten().map(f64::from);
+    double().or_else(single).or_else(|| text(result, path)?.parse().ok())
 }
 
 /// A text at a place of the record; none where there is something else.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::Duration as Span;
-use statuspulse_store::{StoreError, idempotency, migrations, sessions, users, webhooks::outbox};
+use statuspulse_store::{StoreError, habits, idempotency, migrations, sessions, users, webhooks::outbox};
 
 use crate::app::App;
 
@@ -43,6 +43,7 @@ pub async fn pass(app: &App) -> Result<(), StoreError> {
     let sessions = sessions::remove_ended(&mut conn, now).await?;
     let failures = users::remove_old_login_failures(&mut conn, now - FORGET_FAILURES).await?;
     let requests = idempotency::remove_old(&mut conn, now - IDEMPOTENCY).await?;
+    habits::forget_hours(&mut conn, now).await?;
     let mut events = 0;
     loop {
         let removed = outbox::remove_old(&mut conn, now - KEEP_EVENTS, BATCH).await?;

@@ -10,6 +10,7 @@ pub mod introspect;
 mod limiter;
 pub mod revoke;
 pub mod secrets;
+mod surge;
 pub mod tokens;
 
 use serde_json::json;

@@ -6,6 +6,7 @@
 
 mod batch;
 mod fold;
+mod observe;
 mod tail;
 mod usage;
 mod watch;

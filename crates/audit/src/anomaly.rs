@@ -4,6 +4,7 @@ pub mod action;
 pub mod evidence;
 pub mod incident;
 pub mod rules;
+pub mod travel;
 pub mod window;
 
 pub use action::AlertAction;

@@ -11,6 +11,7 @@ pub mod counts;
 pub mod doctor;
 pub mod error;
 pub mod feed;
+pub mod habits;
 pub mod idempotency;
 pub mod instances;
 pub mod keys;

@@ -25,7 +25,7 @@ use statuspulse_store::{
 };
 use zeroize::Zeroizing;
 
-use super::{Circumstances, event, known, note, note_in, refused};
+use super::{Circumstances, event, known, note, note_in, refused, surge};
 use crate::{
     app::App,
     caller::{Access, Caller, Principal, Right},
@@ -350,6 +350,7 @@ async fn give_code(
     }
     codes::insert(conn, &key.token(&code), &record).await?;
     note_in(app, caller, conn, event).await?;
+    surge::watch(app, conn, oauth_app, now).await?;
     let mut parameters = vec![("code", code.expose())];
     if let Some(state) = &asked.state {
         parameters.push(("state", state));

@@ -24,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Message, batch::Batch, happening, usage::UsageBook, watch::Happenings};
+use super::{Message, batch::Batch, happening, observe::Observer, usage::UsageBook, watch::Happenings};
 use crate::{app::App, caller::Caller};
 
 /// Events of one transaction, from the spool and from the outbox each.
@@ -35,6 +35,8 @@ const BATCH_BYTES: usize = 8 << 20;
 const GATHER: Duration = Duration::from_millis(100);
 /// How often the last use of keys is written.
 const USAGE_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked at what the events tell of keys.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a day may be without a partition until it is made.
 const UNATTENDED: Duration = Duration::from_secs(60);
 /// How long a failed turn waits for the next.
@@ -54,6 +56,7 @@ pub(super) struct Tailer {
     limit: usize,
     happenings: Happenings,
     usage: UsageBook,
+    observer: Observer,
     waiting: Vec<oneshot::Sender<()>>,
     retry_at: Option<Instant>,
     recovered: bool,
@@ -95,6 +98,7 @@ impl Tailer {
             limit: BATCH,
             happenings: Happenings::default(),
             usage: UsageBook::default(),
+            observer: Observer::default(),
             waiting: Vec::new(),
             retry_at: None,
             recovered: false,
@@ -105,6 +109,7 @@ impl Tailer {
 
     pub(super) async fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
         let mut usage_due = Instant::now() + USAGE_EVERY;
+        let mut look_due = Instant::now();
         let mut messages = Vec::with_capacity(BATCH);
         loop {
             let next = Instant::now() + GATHER;
@@ -130,10 +135,20 @@ impl Tailer {
             if !self.happenings.is_empty() {
                 self.happenings.raise(&self.app).await;
             }
-            let drained = self.drain().await;
+            let mut drained = self.drain().await;
             if Instant::now() >= usage_due || !self.waiting.is_empty() {
-                self.usage.write(&self.app).await;
+                self.usage.write(&self.app, &mut self.happenings).await;
+                self.observer.write_hours(&self.app, &mut self.happenings).await;
                 usage_due = Instant::now() + USAGE_EVERY;
+            }
+            if Instant::now() >= look_due || !self.waiting.is_empty() {
+                self.observer.look(&self.app, &mut self.happenings).await;
+                look_due = Instant::now() + LOOK_EVERY;
+            }
+            if !self.happenings.is_empty() {
+                self.happenings.raise(&self.app).await;
+                // Whoever waits is to find the events of the alerts, too.
+                drained = drained && (self.waiting.is_empty() || self.drain().await);
             }
             if drained && self.happenings.is_empty() {
                 for done in self.waiting.drain(..) {
@@ -153,7 +168,7 @@ impl Tailer {
                 self.happenings.raise(&self.app).await;
             }
             if drained && self.happenings.is_empty() {
-                self.usage.write(&self.app).await;
+                self.usage.write(&self.app, &mut self.happenings).await;
                 return true;
             }
             let next = self.retry_at.unwrap_or_else(|| Instant::now() + GATHER);
@@ -457,6 +472,7 @@ impl Tailer {
     ) {
         for record in records {
             self.usage.note(&record.entry);
+            self.observer.note(&record.entry);
         }
         if let Some(last) = records.last() {
             // Under a steady load something always waits; what counts is how old it is.

@@ -11,6 +11,7 @@ use statuspulse_store::{
     oauth::grants::{self, GrantUsage},
 };
 
+use super::{observe::woken, watch::Happenings};
 use crate::app::App;
 
 /// Addresses that are remembered.
@@ -48,7 +49,7 @@ impl UsageBook {
         note_address(&mut entry.addresses, ip);
     }
 
-    pub(super) async fn write(&mut self, app: &App) {
+    pub(super) async fn write(&mut self, app: &App, happenings: &mut Happenings) {
         if self.keys.is_empty() && self.grants.is_empty() {
             return;
         }
@@ -56,12 +57,18 @@ impl UsageBook {
         let of_grants: Vec<GrantUsage> = self.grants.values().cloned().collect();
         let written = async {
             let mut conn = app.pool.get().await?;
-            write_usage(&mut conn, &usage).await?;
+            let before = write_usage(&mut conn, &usage).await?;
+            self.keys.clear();
+            for used in before {
+                if let Some(happening) = woken(used.key, used.organization, used.before, used.at) {
+                    happenings.add(happening);
+                }
+            }
             grants::write_usage(&mut conn, &of_grants).await?;
             Ok::<_, StoreError>(())
         };
         match written.await {
-            Ok(()) => *self = Self::default(),
+            Ok(()) => self.grants.clear(),
             // The times stay in the book and go with the next round.
             Err(error) => tracing::warn!(%error, keys = usage.len(), "the last use of keys could not be written"),
         }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    sql_query,
-    sql_types::{Array, Inet, Integer, Timestamptz, Uuid as SqlUuid},
+    QueryableByName, sql_query,
+    sql_types::{Array, Inet, Integer, Nullable, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl as _;
 use ipnetwork::IpNetwork;
@@ -25,14 +25,39 @@ pub struct Usage {
     pub addresses: Vec<IpAddr>,
 }
 
+/// A key that was used before.
+#[derive(Debug, Clone, Copy)]
+pub struct UsedBefore {
+    /// The key.
+    pub key: KeyId,
+    /// Whose.
+    pub organization: Uuid,
+    /// The last use that was known.
+    pub before: DateTime<Utc>,
+    /// The use that was written.
+    pub at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct Before {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: Uuid,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    last_used_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+}
+
 /// Writes what was collected: one statement for all keys. Times only move forward; of the addresses, the five newest
-/// distinct ones stay.
+/// distinct ones stay. Answers when each was used before.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn write_usage(conn: &mut Conn, usage: &[Usage]) -> Result<(), StoreError> {
+pub async fn write_usage(conn: &mut Conn, usage: &[Usage]) -> Result<Vec<UsedBefore>, StoreError> {
     if usage.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let keys: Vec<Uuid> = usage.iter().map(|used| used.key.as_uuid()).collect();
     let times: Vec<DateTime<Utc>> = usage.iter().map(|used| used.at).collect();
@@ -45,8 +70,9 @@ pub async fn write_usage(conn: &mut Conn, usage: &[Usage]) -> Result<(), StoreEr
         networks.push(network);
         places.push(place);
     }
-    sql_query(
-        "WITH locked AS (SELECT id FROM keys WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
+    let before: Vec<Before> = sql_query(
+        // Under its lock: of two instances that write a use at once, one finds the other's.
+        "WITH locked AS (SELECT id, last_used_at FROM keys WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE)
          UPDATE keys SET
              last_used_at = GREATEST(keys.last_used_at, fresh.at),
              last_used_ips = ARRAY(
@@ -60,15 +86,20 @@ pub async fn write_usage(conn: &mut Conn, usage: &[Usage]) -> Result<(), StoreEr
                          FROM unnest(keys.last_used_ips) WITH ORDINALITY AS old(ip, place)
                      ) AS merged ORDER BY ip, place
                  ) AS distinct_ones ORDER BY place LIMIT 5)
-         FROM unnest($1::uuid[], $2::timestamptz[]) AS fresh(key, at)
-         WHERE keys.id = fresh.key AND keys.id IN (SELECT id FROM locked)",
+         FROM unnest($1::uuid[], $2::timestamptz[]) AS fresh(key, at), locked
+         WHERE keys.id = fresh.key AND keys.id = locked.id
+         RETURNING keys.id, keys.organization_id, locked.last_used_at, fresh.at",
     )
     .bind::<Array<SqlUuid>, _>(keys)
     .bind::<Array<Timestamptz>, _>(times)
     .bind::<Array<SqlUuid>, _>(owners)
     .bind::<Array<Inet>, _>(networks)
     .bind::<Array<Integer>, _>(places)
-    .execute(conn)
+    .load(conn)
     .await?;
-    Ok(())
+    let used = |row: Before| {
+        let before = row.last_used_at?;
+        Some(UsedBefore { key: KeyId::from_uuid(row.id), organization: row.organization_id, before, at: row.at })
+    };
+    Ok(before.into_iter().filter_map(used).collect())
 }
