@@ -105,7 +105,8 @@ struct Counts {
     forgotten: bool,
     /// Seconds up to this one are known to the other instances; those before the window are none of theirs.
     published: u64,
-    seen: Seen,
+    /// Of a busy one alone: most are not.
+    seen: Option<Box<Seen>>,
 }
 
 /// What the evidence of an alert will name.
@@ -177,7 +178,7 @@ impl Counters {
                 self.busy.pin().insert(subject.id, Arc::clone(counter));
             }
             if counts.busy {
-                counts.seen.note(place);
+                counts.seen.get_or_insert_default().note(place);
             }
         });
     }

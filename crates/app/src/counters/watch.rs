@@ -225,7 +225,7 @@ fn gather(counters: &Counters, second: u64) -> Vec<Counted> {
 fn happening(app: &App, counter: &Counter, total: u64, threshold: u64) -> Happening {
     let subject = counter.subject;
     let mut happening = Happening::new(RULE, Some(subject.organization), (subject.kind, subject.id), app.env.now());
-    let Seen { routes, sources, events, .. } = std::mem::take(&mut counter.counts().seen);
+    let Seen { routes, sources, events, .. } = counter.counts().seen.take().map(|seen| *seen).unwrap_or_default();
     let observed = &mut happening.observed;
     observed.count = i64::try_from(total).unwrap_or(i64::MAX);
     observed.threshold = Some(threshold);
@@ -261,7 +261,7 @@ impl Counters {
         self.busy.pin().remove(&counter.subject.id);
         counts.busy = false;
         counts.published = 0;
-        counts.seen = Seen::default();
+        counts.seen = None;
     }
 }
 
