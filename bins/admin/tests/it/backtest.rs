@@ -78,13 +78,13 @@ async fn a_burst_that_lies_on_several_pages_is_one() {
 #[tokio::test]
 async fn a_rate_that_has_ended_resolved_itself_and_a_later_one_is_another() {
     let world = World::new().await;
-    for ago in [2, 1] {
-        world.admin.calls_until(Utc::now() - TimeDelta::hours(ago), 30, world.of_key(json!({}))).await;
+    for ago in [20, 10] {
+        world.admin.calls_until(Utc::now() - TimeDelta::minutes(ago), 30, world.of_key(json!({}))).await;
     }
     let found = world.json("--rule call_rate --threshold 20");
     let ends = found["would_open"].as_array().unwrap().iter().map(|would| would["resolved_at"].is_string());
     assert_eq!(ends.collect::<Vec<_>>(), [true, true]);
-    let late = Utc::now() - TimeDelta::minutes(90);
+    let late = Utc::now() - TimeDelta::minutes(15);
     let span = format!("--from {} --to 2099-01-01T00:00:00Z", late.format("%Y-%m-%dT%H:%M:%SZ"));
     let narrowed = world.admin.json(&format!("alert backtest {span} --rule call_rate --threshold 20"));
     assert_eq!(narrowed["would_open"].as_array().map(Vec::len), Some(1));
