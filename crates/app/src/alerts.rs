@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub(crate) mod action;
+pub mod backtest;
 pub mod settings;
 pub mod watch;
 

@@ -9,7 +9,7 @@ pub mod prove;
 pub mod read;
 pub mod retention;
 pub mod tail;
-mod until;
+pub(crate) mod until;
 pub mod verify;
 
 use std::{sync::Arc, time::Duration};

@@ -23,7 +23,7 @@ mod proof;
 mod tail;
 mod verify;
 
-pub(super) use self::verify::words;
+pub(super) use self::{export::Progress, verify::words};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
@@ -196,7 +196,7 @@ const CHECKPOINT: [&str; 9] =
     ["number", "at", "key_id", "signature", "root", "leaves", "previous", "streams", "sealed"];
 
 /// Brings what waits into the table; says so where something goes on waiting.
-async fn drained(context: &Context) -> Result<bool, CliError> {
+pub(super) async fn drained(context: &Context) -> Result<bool, CliError> {
     let drained = audit::drain(&context.app).await?;
     if !drained {
         tell(&format!(

@@ -7,6 +7,7 @@ mod audit;
 mod audit_export;
 mod audit_proof;
 mod audit_tail;
+mod backtest;
 mod bulk;
 mod configuration;
 mod doctor;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// How far each stream had come. What is written since may lie before the place that a reader has reached, so that reader
 /// would see some of it and not all. No clock is asked: those of instances differ.
 #[derive(Debug)]
-pub(super) struct Until {
+pub(crate) struct Until {
     heads: HashMap<Uuid, i64>,
     /// How far streams have come since, as far as that was asked.
     moved: HashMap<Uuid, i64>,
@@ -18,17 +18,17 @@ pub(super) struct Until {
 }
 
 impl Until {
-    pub(super) fn new(heads: impl IntoIterator<Item = (Uuid, i64)>) -> Self {
+    pub(crate) fn new(heads: impl IntoIterator<Item = (Uuid, i64)>) -> Self {
         Self { heads: heads.into_iter().collect(), moved: HashMap::new(), asked: HashSet::new() }
     }
 
     /// To be said before the records of a page are asked about.
-    pub(super) fn next_page(&mut self) {
+    pub(crate) fn next_page(&mut self) {
         self.asked.clear();
     }
 
     /// Whether a record was written since. One that is beyond even the head of now was written by nobody, and is none such.
-    pub(super) async fn is_new(&mut self, conn: &mut Conn, record: &Record) -> Result<bool, StoreError> {
+    pub(crate) async fn is_new(&mut self, conn: &mut Conn, record: &Record) -> Result<bool, StoreError> {
         let stream = record.stream;
         let reaches = |heads: &HashMap<Uuid, i64>| heads.get(&stream).is_some_and(|head| record.sequence <= *head);
         if reaches(&self.heads) {

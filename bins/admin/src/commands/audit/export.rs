@@ -89,13 +89,13 @@ async fn to_stdout(export: &mut Export) -> Result<(), CliError> {
 }
 
 /// How far it is, on a terminal.
-struct Progress {
+pub(in crate::commands) struct Progress {
     shown: bool,
     told: Option<Instant>,
 }
 
 impl Progress {
-    fn new() -> Self {
+    pub(in crate::commands) fn new() -> Self {
         Self { shown: io::stderr().is_terminal(), told: None }
     }
 
@@ -103,7 +103,7 @@ impl Progress {
         Self { shown: false, told: None }
     }
 
-    fn tell(&mut self, events: u64) {
+    pub(in crate::commands) fn tell(&mut self, events: u64) {
         if self.shown && self.told.is_none_or(|told| told.elapsed() >= TOLD) {
             self.told = Some(Instant::now());
             let mut stderr = io::stderr().lock();
@@ -111,7 +111,7 @@ impl Progress {
         }
     }
 
-    fn end(&mut self) {
+    pub(in crate::commands) fn end(&mut self) {
         if self.told.take().is_some() {
             let mut stderr = io::stderr().lock();
             let _ = write!(stderr, "\r\u{1b}[K").and_then(|()| stderr.flush());
