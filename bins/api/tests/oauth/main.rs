@@ -25,3 +25,4 @@ mod redirected;
 mod refused;
 mod remembered;
 mod sign_in;
+mod surge;
