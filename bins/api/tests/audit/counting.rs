@@ -142,7 +142,7 @@ async fn an_alert_resolves_itself_after_five_calm_minutes_and_the_next_excess_op
         pass(&world, 61).await;
         calls(&world.api.app, &token, calls_of_the_minute, CHECKS).await;
         looked(&world).await;
-        alerts::watch::round(&world.api.app.app()).await;
+        alerts::watch::round(&world.api.app.app()).await.unwrap();
         states.push(looked(&world).await[0]["status"].as_str().unwrap().to_owned());
     }
     calls(&world.api.app, &token, 5_001, CHECKS).await;
