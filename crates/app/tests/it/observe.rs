@@ -53,7 +53,7 @@ impl Scene {
     }
 
     async fn keep(&self, app: usize, number: usize, ip: &str, reason: Option<&'static str>) {
-        let app = &self.apps[app];
+        let app = self.apps.get(app).unwrap();
         for _ in 0..number {
             app.recorder.keep(app, &self.event(app, ip, reason)).await.unwrap();
         }
