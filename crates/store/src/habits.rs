@@ -17,7 +17,7 @@ const COUNTED: i64 = 10_000;
 /// How long hours are kept.
 const KEPT: Duration = Duration::days(8);
 
-/// The threshold of a rule for a key: its own, its organization's, or the rule's.
+/// The threshold of a rule for a key: that of its own setting, else of its organization's; the rule's where that one has none.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -29,13 +29,12 @@ pub async fn threshold(
 ) -> Result<u64, StoreError> {
     #[derive(QueryableByName)]
     struct Row {
-        #[diesel(sql_type = BigInt)]
-        threshold: i64,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        threshold: Option<i64>,
     }
     let row: Option<Row> = sql_query(
         "SELECT threshold FROM alert_settings
-         WHERE organization_id = $1 AND rule = $2 AND (key_id = $3 OR key_id IS NULL) AND threshold IS NOT NULL
-         ORDER BY key_id NULLS LAST LIMIT 1",
+         WHERE organization_id = $1 AND rule = $2 AND (key_id = $3 OR key_id IS NULL) ORDER BY key_id NULLS LAST LIMIT 1",
     )
     .bind::<SqlUuid, _>(organization.as_uuid())
     .bind::<Text, _>(rule.as_str())
@@ -43,7 +42,7 @@ pub async fn threshold(
     .get_result(conn)
     .await
     .optional()?;
-    Ok(row.map_or(rule.rule().threshold, |row| row.threshold.unsigned_abs()))
+    Ok(row.and_then(|row| row.threshold).map_or(rule.rule().threshold, i64::unsigned_abs))
 }
 
 /// Whether a rule's alert about a subject is not resolved.

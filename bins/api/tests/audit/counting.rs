@@ -237,3 +237,18 @@ async fn a_credential_that_calls_no_more_is_forgotten() {
     }
     assert_eq!((before, world.api.app.counters.len()), (3, 0));
 }
+
+#[tokio::test]
+async fn a_setting_of_a_key_without_a_threshold_is_the_rules_again() {
+    let world = World::new().await;
+    let (id, token) = world.key(&["checks:read"]).await;
+    let text = format!(
+        "INSERT INTO alert_settings (organization_id, rule, key_id, threshold, updated_at, updated_by)
+         SELECT id, 'call_rate', k, t, now(), 'test' FROM organizations,
+             (VALUES (NULL::uuid, 100), ('{id}'::uuid, NULL)) AS settings(k, t) WHERE slug = 'acme'"
+    );
+    world.db.client().await.batch_execute(&text).await.unwrap();
+    looked(&world).await;
+    calls(&world.api.app, &token, 500, CHECKS).await;
+    assert_eq!(looked(&world).await.len(), 0);
+}

@@ -185,10 +185,11 @@ async fn learn(app: &App, look: &mut Look, second: u64) -> Result<(), StoreError
     app.counters.instances.store(counts::live(&mut conn, since).await?.max(1), Ordering::Relaxed);
     let mut thresholds = Thresholds::default();
     for setting in settings::list(&mut conn, None).await?.into_iter().filter(|setting| setting.rule == RULE) {
-        let Some(threshold) = setting.threshold else { continue };
+        // A key's setting counts as a whole: without a threshold it is the rule's again.
+        let threshold = setting.threshold.map_or(RULE.rule().threshold, i64::unsigned_abs);
         match setting.key {
-            Some(key) => thresholds.keys.insert(key.as_uuid(), threshold.unsigned_abs()),
-            None => thresholds.organizations.insert(setting.organization.as_uuid(), threshold.unsigned_abs()),
+            Some(key) => thresholds.keys.insert(key.as_uuid(), threshold),
+            None => thresholds.organizations.insert(setting.organization.as_uuid(), threshold),
         };
     }
     app.counters.thresholds.store(thresholds.into());

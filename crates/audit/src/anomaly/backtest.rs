@@ -119,7 +119,7 @@ impl Backtest {
     /// [`NotFromTrail`].
     pub fn new(rule: AlertRule, threshold: Option<u64>) -> Result<Self, NotFromTrail> {
         let signs = Signs::of(rule).map_err(|why| NotFromTrail::Unwritten { rule, why })?;
-        if threshold.is_some() && !rule.has_threshold() {
+        if threshold.is_some() && rule.rule().window_seconds == 0 {
             return Err(NotFromTrail::NoThreshold(rule));
         }
         let threshold = threshold.unwrap_or(rule.rule().threshold);

@@ -314,10 +314,11 @@ impl AlertRule {
         }
     }
 
-    /// Whether a threshold of an organization's own means something: those of single happenings are facts, not rates.
+    /// Whether a threshold of an organization's own means something: those of single happenings are facts, not rates, and
+    /// whoever tries tokens belongs to no organization.
     #[must_use]
     pub const fn has_threshold(self) -> bool {
-        self.rule().window_seconds > 0
+        self.rule().window_seconds > 0 && !matches!(self, Self::UnknownTokens)
     }
 }
 
@@ -348,6 +349,13 @@ mod tests {
             rule.title.is_empty() || !rule.advice.ends_with('.') || rule.controls.is_empty() || rule.version == 0
         };
         assert_eq!(AlertRule::ALL.iter().find(silent), None);
+    }
+
+    #[test]
+    fn an_organization_sets_thresholds_of_what_belongs_to_it() {
+        let set: Vec<&str> =
+            AlertRule::ALL.iter().filter(|rule| rule.has_threshold()).map(|rule| rule.as_str()).collect();
+        assert_eq!(set, ["call_rate", "rate_above_usual", "ip_denied", "consent_surge"]);
     }
 
     #[test]
