@@ -1,3 +1,4 @@
+DROP INDEX audit_events_denied_address;
 DROP INDEX webhook_events_alert;
 ALTER TABLE webhook_events DROP COLUMN alert_id;
 DROP INDEX alerts_subject;

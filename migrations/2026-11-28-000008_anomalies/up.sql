@@ -86,3 +86,5 @@ COMMENT ON COLUMN alerts.escalated_at IS 'When they were told last';
 ALTER TABLE webhook_events ADD COLUMN alert_id uuid NULL REFERENCES alerts (id);
 CREATE INDEX webhook_events_alert ON webhook_events (alert_id) WHERE alert_id IS NOT NULL;
 COMMENT ON COLUMN webhook_events.alert_id IS 'The alert that it tells of';
+
+CREATE INDEX audit_events_denied_address ON audit_events (actor_id, occurred_at) WHERE reason = 'ip_not_allowed';

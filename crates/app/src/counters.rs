@@ -10,13 +10,11 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
 use papaya::HashMap as Map;
 use statuspulse_audit::{AlertRule, Window, anomaly::window::SECONDS};
 use statuspulse_counters::{Shared, SharedError};
@@ -24,7 +22,7 @@ use statuspulse_policy::OrganizationId;
 use statuspulse_store::StoreError;
 use uuid::Uuid;
 
-use crate::{app::App, env::Env, recorder};
+use crate::env::Env;
 
 pub use limit::{Rate, admit, remaining};
 pub use watch::{run, tick};
@@ -34,6 +32,8 @@ const BUSY_SECOND: u32 = 50;
 const BUSY_WINDOW: u64 = 1_000;
 /// Routes, networks and events that are remembered of a busy credential, for the evidence.
 const REMEMBERED: usize = 20;
+/// The time of day may be so far ahead of what is counted by.
+const AHEAD_US: i64 = 2_000_000;
 /// Seconds without a call after which a credential's counters are forgotten.
 const IDLE: u64 = 2 * SECONDS as u64;
 
@@ -49,9 +49,11 @@ pub struct Counters {
     /// What several instances count together; through the database where there is none.
     shared: Option<Shared>,
     impaired: AtomicBool,
-    /// Time of day and monotonic time at one moment: counted is by a clock that never goes back, and whose seconds are
-    /// those of the other instances.
-    began: (DateTime<Utc>, Duration),
+    /// Microseconds from the monotonic time to the time of day: counted is by a clock that never goes back, and whose
+    /// seconds are those of the other instances.
+    offset_us: AtomicI64,
+    /// Second of the last look that has failed; of the start before the first.
+    failed_at: AtomicU64,
     /// Of the look that is under way: two would count news twice.
     looking: tokio::sync::Mutex<watch::Look>,
 }
@@ -85,6 +87,11 @@ pub struct Place<'a> {
     pub ip: Option<IpAddr>,
     /// Id of its event in the trail, where it is known already.
     pub event: Option<Uuid>,
+}
+
+/// From the monotonic time to the time of day.
+fn offset_us(env: &Env) -> i64 {
+    env.now().timestamp_micros() - i64::try_from(env.monotonic().as_micros()).unwrap_or(i64::MAX)
 }
 
 #[derive(Debug)]
@@ -162,7 +169,8 @@ impl Counters {
             instances: AtomicU64::new(1),
             shared,
             impaired: AtomicBool::new(false),
-            began: (env.now(), env.monotonic()),
+            offset_us: AtomicI64::new(offset_us(env)),
+            failed_at: AtomicU64::new(u64::try_from(env.now().timestamp()).unwrap_or_default()),
             looking: tokio::sync::Mutex::default(),
         }
     }
@@ -172,7 +180,8 @@ impl Counters {
         let second = self.second(env);
         self.with(subject, |counter, counts| {
             let sum = counts.calls.add(second, 1);
-            counts.peak = counts.peak.max(sum);
+            // Of one that nobody looks at, an earlier peak is over.
+            counts.peak = if counts.busy { counts.peak.max(sum) } else { sum };
             if !counts.busy && (sum > self.share(subject) || counts.calls.at(second) > BUSY_SECOND) {
                 counts.busy = true;
                 self.busy.pin().insert(subject.id, Arc::clone(counter));
@@ -205,11 +214,23 @@ impl Counters {
         }
     }
 
-    /// Whole seconds since 1970 by a clock that never goes back.
+    /// Whole seconds since 1970 by a clock that never goes back. After a machine has slept it goes forward.
     fn second(&self, env: &Env) -> u64 {
-        let (day, moment) = self.began;
-        let at = day + env.monotonic().saturating_sub(moment);
-        u64::try_from(at.timestamp()).unwrap_or_default()
+        let held = self.offset_us.load(Ordering::Relaxed);
+        let present = offset_us(env);
+        let offset = if present - held > AHEAD_US {
+            self.offset_us.fetch_max(present, Ordering::Relaxed).max(present)
+        } else {
+            held
+        };
+        let micros = i64::try_from(env.monotonic().as_micros()).unwrap_or(i64::MAX);
+        u64::try_from(micros.saturating_add(offset) / 1_000_000).unwrap_or_default()
+    }
+
+    /// For how many seconds every look has gone well: what nobody could see for a while is not over.
+    #[must_use]
+    pub fn watched_seconds(&self, env: &Env) -> u64 {
+        self.second(env).saturating_sub(self.failed_at.load(Ordering::Relaxed))
     }
 
     /// Whether the counters that are common to all instances can't be reached: this one counts alone.
@@ -218,11 +239,10 @@ impl Counters {
         self.impaired.load(Ordering::Relaxed)
     }
 
-    /// Counting goes on here alone; that the watch is impaired is itself an alert.
-    fn impair(&self, app: &App, error: &CountersError) {
+    /// Counting goes on here alone until a look goes well again.
+    fn impair(&self, error: &CountersError) {
         if !self.impaired.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the shared counters can't be reached: this instance counts alone");
-            app.recorder.alert(recorder::happening(app, AlertRule::WatchImpaired, 1, "counters_unavailable"));
         }
     }
 
@@ -249,7 +269,9 @@ impl Counters {
         let busy = self.busy.pin();
         self.counted.pin().retain(|id, counter| {
             let mut counts = counter.counts();
-            counts.forgotten = !busy.contains_key(id) && counts.calls.newest() + IDLE <= second;
+            let accepted = counts.accepted.as_ref().map_or(0, |accepted| accepted.newest());
+            let last = counts.calls.newest().max(accepted);
+            counts.forgotten = !busy.contains_key(id) && last + IDLE <= second;
             !counts.forgotten
         });
     }

@@ -77,7 +77,7 @@ struct Sum {
     calls: i64,
 }
 
-/// What the other instances have counted in the window that ends with a second.
+/// What the other instances have counted in the window that ends with a second; what they tell of later ones counts there.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -97,8 +97,7 @@ pub async fn others(
     .bind::<Array<SqlUuid>, _>(subjects.to_vec())
     .bind::<SqlUuid, _>(instance)
     .bind::<BigInt, _>(second - WINDOW)
-    // Another machine's clock may be ahead.
-    .bind::<BigInt, _>(second + WINDOW)
+    .bind::<BigInt, _>(second)
     .load(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.key_id, u64::try_from(row.calls).unwrap_or_default())).collect())

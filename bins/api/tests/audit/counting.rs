@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use statuspulse_app::{
     alerts, counters,
+    keys::CreateKey,
     verify::{self, Call, Presented},
 };
 use statuspulse_audit::event::Origin;
@@ -251,4 +252,116 @@ async fn a_setting_of_a_key_without_a_threshold_is_the_rules_again() {
     looked(&world).await;
     calls(&world.api.app, &token, 500, CHECKS).await;
     assert_eq!(looked(&world).await.len(), 0);
+}
+
+/// What an instance had at noon is no part of what another one has in the afternoon.
+#[tokio::test]
+async fn a_peak_that_is_over_is_not_added_to_what_others_count() {
+    let world = World::new().await;
+    let (_, token) = world.key(&["checks:read"]).await;
+    let second = world.api.app.second().await;
+    counters::tick(&second).await;
+    for _ in 0..19 {
+        calls(&second, &token, 45, CHECKS).await;
+        pass(&world, 1).await;
+    }
+    second.replica.catch_up().await;
+    for _ in 0..4 {
+        pass(&world, 60).await;
+        second.replica.catch_up().await;
+        calls(&second, &token, 1, CHECKS).await;
+    }
+    calls(&world.api.app, &token, 4_200, CHECKS).await;
+    for _ in 0..3 {
+        counters::tick(&world.api.app).await;
+        counters::tick(&second).await;
+    }
+    second.flush().await;
+    assert_eq!(looked(&world).await.len(), 0);
+}
+
+/// The attack: halves of a burst on two instances, 59 seconds apart, one of them just before it is looked at.
+#[tokio::test]
+async fn a_burst_over_two_instances_is_seen_up_to_the_edge_of_the_minute() {
+    let world = World::new().await;
+    let (_, token) = world.key(&["checks:read"]).await;
+    let second = world.api.app.second().await;
+    calls(&world.api.app, &token, 2_501, CHECKS).await;
+    for app in [&*world.api.app, &second] {
+        counters::tick(app).await;
+    }
+    pass(&world, 60).await;
+    second.replica.catch_up().await;
+    calls(&second, &token, 2_500, CHECKS).await;
+    let mut found = 0;
+    for _ in 0..2 {
+        pass(&world, 1).await;
+        second.replica.catch_up().await;
+        counters::tick(&second).await;
+        second.flush().await;
+        found = looked(&world).await.len();
+    }
+    assert_eq!(found, 1);
+}
+
+#[tokio::test]
+async fn counts_that_are_lost_with_the_common_counters_are_told_again() {
+    let world = World::new().await;
+    let (_, token) = world.key(&["checks:read"]).await;
+    let second = world.api.app.second().await;
+    let client = world.db.client().await;
+    counters::tick(&second).await;
+    calls(&world.api.app, &token, 2_600, CHECKS).await;
+    counters::tick(&world.api.app).await;
+    client.batch_execute("ALTER TABLE usage_seconds RENAME TO gone").await.unwrap();
+    counters::tick(&world.api.app).await;
+    client.batch_execute("DELETE FROM gone; ALTER TABLE gone RENAME TO usage_seconds").await.unwrap();
+    calls(&second, &token, 2_600, CHECKS).await;
+    for _ in 0..2 {
+        counters::tick(&world.api.app).await;
+        counters::tick(&second).await;
+    }
+    second.flush().await;
+    let opened = looked(&world).await;
+    assert_eq!((opened.len(), &opened[0]["count"]), (1, &json!(5_200)));
+}
+
+/// The attack on a limit: the counters of a key whose calls don't count are forgotten while its limit is used up.
+#[tokio::test]
+async fn the_limit_of_a_gateways_key_outlives_the_clean_up() {
+    let world = World::new().await;
+    let wanted = CreateKey { rate_limit_per_minute: Some(3), ..key_of("production", &["credentials:verify"]) };
+    let (_, gateway) = world.key_like(wanted).await;
+    let (_, token) = world.key(&["checks:read"]).await;
+    let question = json!({"token": token, "scope": "checks:read"});
+    let mut statuses = Vec::new();
+    for round in 0..5 {
+        statuses.push(world.api.post("/v1/verify").key(&gateway).json(&question).send().await.status);
+        if round == 2 {
+            for _ in 0..61 {
+                counters::tick(&world.api.app).await;
+            }
+        }
+    }
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
+}
+
+/// After an outage nobody knows whether an excess has gone on meanwhile.
+#[tokio::test]
+async fn what_nobody_could_look_at_is_not_over() {
+    let world = World::new().await;
+    let (_, token) = world.key(&["checks:read"]).await;
+    calls(&world.api.app, &token, 5_001, CHECKS).await;
+    looked(&world).await;
+    let client = world.db.client().await;
+    client.batch_execute("ALTER TABLE usage_seconds RENAME TO gone").await.unwrap();
+    pass(&world, 400).await;
+    counters::tick(&world.api.app).await;
+    client.batch_execute("ALTER TABLE gone RENAME TO usage_seconds").await.unwrap();
+    alerts::watch::round(&world.api.app.app()).await.unwrap();
+    let after_the_outage = looked(&world).await[0]["status"].clone();
+    pass(&world, 31).await;
+    alerts::watch::round(&world.api.app.app()).await.unwrap();
+    let later = looked(&world).await[0]["status"].clone();
+    assert_eq!((after_the_outage, later), (json!("open"), json!("resolved")));
 }

@@ -11,7 +11,7 @@ use std::{
 
 use chrono::Duration as Span;
 use statuspulse_audit::{
-    Action, Class, EventType,
+    Action, AlertRule, Class, EventType,
     anomaly::{Resolution, Status, incident::escalates_at},
 };
 use statuspulse_policy::AlertId;
@@ -28,6 +28,8 @@ use crate::{app::App, caller::Caller, error::AppError};
 const EVERY: Duration = Duration::from_secs(2);
 /// In how many rounds the deliveries that fail are counted once.
 const LOOK_EACH: u64 = 15;
+/// Seconds for which rates must have been looked at again after an outage.
+const SEEN_FOR: u64 = 30;
 const LEASE: &str = "alerts";
 const HELD_FOR: Span = Span::seconds(15);
 const BATCH: i64 = 200;
@@ -140,6 +142,10 @@ async fn resolve(app: &App, conn: &mut Conn, id: AlertId) -> Result<bool, AppErr
     let Some(alert) = read::lock(conn, id).await? else { return Ok(false) };
     let now = app.env.now();
     if !alert.incident().is_over(now) {
+        return Ok(false);
+    }
+    // While nobody could look, nobody could say that it goes on.
+    if alert.rule == AlertRule::CallRate && app.counters.watched_seconds(&app.env) < SEEN_FOR {
         return Ok(false);
     }
     if !life::resolve_calm(conn, id, alert.rule, now).await? {

@@ -37,7 +37,7 @@ pub async fn admit(app: &App, subject: &Subject, limit: u32) -> Rate {
             Rate { limit, remaining: 0, retry_after: Some(wait) }
         }
         Err(error) => {
-            counters.impair(app, &error.into());
+            counters.impair(&error.into());
             admit_here(counters, subject, second, limit)
         }
     }

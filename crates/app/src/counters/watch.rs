@@ -19,12 +19,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::{BUSY_SECOND, Counter, Counters, CountersError, Seen, Thresholds};
-use crate::app::App;
+use crate::{app::App, recorder};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
 /// An instance that has been silent for longer doesn't count.
 const ALIVE: Span = Span::seconds(15);
+/// Seconds after which all instances have told what they have counted: each looks once a second.
+const TOLD_AFTER: u64 = 2;
+/// Looks that fail between two alerts.
+const TELL_EVERY: u32 = 60;
 /// Looks between two clean-ups.
 const CLEAN_EVERY: u32 = 30;
 const RULE: AlertRule = AlertRule::CallRate;
@@ -33,6 +37,8 @@ const RULE: AlertRule = AlertRule::CallRate;
 #[derive(Debug, Default)]
 pub(super) struct Look {
     number: u32,
+    /// Looks that have failed, one behind the other.
+    failed: u32,
     /// Credentials with an alert that is not resolved.
     watched: HashSet<Uuid>,
 }
@@ -40,9 +46,11 @@ pub(super) struct Look {
 /// What this instance has counted of one credential.
 struct Counted {
     counter: Arc<Counter>,
-    /// The most that was in the window since the last look, and what is in it now.
+    /// The most that was in the window since the last look, what is in it now, and what was in it when the others had
+    /// told all of it.
     peak: u64,
     sum: u64,
+    told: u64,
     newest: u64,
     /// What the others don't know of it.
     news: Vec<(u64, u32)>,
@@ -50,13 +58,20 @@ struct Counted {
     is_busy: bool,
     /// What all instances together may have before one of them must know of the others.
     share: u64,
-    /// What the others have counted.
+    /// What the others have counted by now, and by then.
     others: u64,
+    others_told: u64,
 }
 
 impl Counted {
+    /// The most that is known to have been in a window.
     fn total(&self) -> u64 {
-        self.peak.max(self.sum) + self.others
+        (self.peak.max(self.sum) + self.others).max(self.told + self.others_told)
+    }
+
+    /// What is in the window that ends now, as far as it is known.
+    fn present(&self) -> u64 {
+        self.sum + self.others
     }
 
     /// Of a sum above the threshold one instance has more than its share, and is busy; whoever has less adds to that.
@@ -90,11 +105,21 @@ pub async fn tick(app: &App) {
     let counted = match exchanged {
         Ok(counted) => {
             counters.recover();
+            look.failed = 0;
             counted
         }
         Err(error) => {
-            counters.impair(app, &error);
-            gather(counters, second)
+            counters.impair(&error);
+            counters.failed_at.store(second, Ordering::Relaxed);
+            // That the watch is impaired is itself an alert, and goes on.
+            if look.failed.is_multiple_of(TELL_EVERY) {
+                app.recorder.alert(recorder::happening(app, AlertRule::WatchImpaired, 1, "counters_unavailable"));
+            }
+            look.failed = look.failed.wrapping_add(1);
+            let counted = gather(counters, second);
+            // Who comes back empty is to be told all of it again.
+            counted.iter().for_each(|one| one.counter.counts().published = 0);
+            counted
         }
     };
     let mut going_on = Vec::new();
@@ -105,7 +130,7 @@ pub async fn tick(app: &App) {
         let is_watched = look.watched.contains(&subject.id);
         if total > threshold {
             app.recorder.alert(happening(app, &one.counter, total, threshold));
-        } else if is_watched && total >= calm_below(threshold) {
+        } else if is_watched && one.present() >= calm_below(threshold) {
             going_on.push(subject.id);
         }
         if !is_watched && !one.matters_to_others() {
@@ -138,9 +163,17 @@ async fn exchange(app: &App, watched: &HashSet<Uuid>, second: u64) -> Result<Vec
         Some(shared) => shared.others(stream, second, &subjects).await?,
         None => counts::others(&mut *app.pool.get().await?, stream, signed(second), &subjects).await?,
     };
-    let others: HashMap<Uuid, u64> = others.into_iter().collect();
+    // What was counted up to there everybody has told by now.
+    let then = second.saturating_sub(TOLD_AFTER);
+    let told = match &counters.shared {
+        Some(shared) => shared.others(stream, then, &subjects).await?,
+        None => counts::others(&mut *app.pool.get().await?, stream, signed(then), &subjects).await?,
+    };
+    let (others, told): (HashMap<Uuid, u64>, HashMap<Uuid, u64>) =
+        (others.into_iter().collect(), told.into_iter().collect());
     for one in &mut counted {
         one.others = others.get(&one.counter.subject.id).copied().unwrap_or_default();
+        one.others_told = told.get(&one.counter.subject.id).copied().unwrap_or_default();
     }
     let mut news = Vec::new();
     let mut told = Vec::new();
@@ -175,7 +208,7 @@ fn of_database(count: &Count) -> counts::Count {
 
 /// Below this a rate counts as over: four fifths of the threshold, as 4,000 are of 5,000.
 fn calm_below(threshold: u64) -> u64 {
-    threshold.saturating_mul(CALM_BELOW) / RULE.rule().threshold
+    (threshold.saturating_mul(CALM_BELOW) / RULE.rule().threshold).max(1)
 }
 
 /// What the database knows: thresholds, open alerts, and how many instances there are.
@@ -213,11 +246,13 @@ fn gather(counters: &Counters, second: u64) -> Vec<Counted> {
             counter: Arc::clone(counter),
             peak: counts.peak,
             sum,
+            told: counts.calls.until(second.saturating_sub(TOLD_AFTER)),
             newest: counts.calls.newest(),
             news: counts.calls.seconds().filter(|(second, _)| *second >= from).collect(),
             is_busy: sum > share || counts.peak > share || counts.calls.at(second.saturating_sub(1)) > BUSY_SECOND,
             share,
             others: 0,
+            others_told: 0,
         }
     });
     counted.collect()
@@ -250,8 +285,10 @@ impl Counters {
     fn attend_to(&self, id: Uuid) {
         let counted = self.counted.pin();
         let Some(counter) = counted.get(&id) else { return };
-        let was = std::mem::replace(&mut counter.counts().busy, true);
+        let mut counts = counter.counts();
+        let was = std::mem::replace(&mut counts.busy, true);
         if !was {
+            counts.peak = 0;
             self.busy.pin().insert(id, Arc::clone(counter));
         }
     }
@@ -272,6 +309,6 @@ mod tests {
 
     #[test]
     fn a_rate_is_over_at_four_fifths_of_the_threshold() {
-        assert_eq!([5_000, 100, u64::MAX].map(calm_below), [4_000, 80, u64::MAX / 5_000]);
+        assert_eq!([5_000, 100, 1, u64::MAX].map(calm_below), [4_000, 80, 1, u64::MAX / 5_000]);
     }
 }

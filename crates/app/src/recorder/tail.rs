@@ -35,6 +35,8 @@ const BATCH_BYTES: usize = 8 << 20;
 const GATHER: Duration = Duration::from_millis(100);
 /// How often the last use of keys is written.
 const USAGE_EVERY: Duration = Duration::from_secs(10);
+/// How long events are written until everything else has its turn.
+const PORTION: Duration = Duration::from_millis(500);
 /// How often it is looked at what the events tell of keys.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a day may be without a partition until it is made.
@@ -169,7 +171,12 @@ impl Tailer {
             }
             if drained && self.happenings.is_empty() {
                 self.usage.write(&self.app, &mut self.happenings).await;
-                return true;
+                self.observer.write_hours(&self.app, &mut self.happenings).await;
+                self.observer.look(&self.app, &mut self.happenings).await;
+                if self.happenings.is_empty() {
+                    return true;
+                }
+                self.happenings.raise(&self.app).await;
             }
             let next = self.retry_at.unwrap_or_else(|| Instant::now() + GATHER);
             if next >= until {
@@ -198,6 +205,7 @@ impl Tailer {
         self.retry_at = None;
         self.make_partitions().await;
         let until = if self.waiting.is_empty() { None } else { self.newest().await };
+        let began = Instant::now();
         loop {
             match self.step(until).await {
                 Ok(true) => {
@@ -205,7 +213,13 @@ impl Tailer {
                     self.app.recorder.waiting_since_ms.store(0, Ordering::Relaxed);
                     return true;
                 }
-                Ok(false) => self.note_waiting(),
+                Ok(false) => {
+                    self.note_waiting();
+                    // Under a steady load something always waits; what is told of it must not.
+                    if began.elapsed() >= PORTION {
+                        return false;
+                    }
+                }
                 Err(error) => {
                     self.fail(&error);
                     return false;

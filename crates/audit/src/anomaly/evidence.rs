@@ -64,7 +64,8 @@ impl Observed {
         let text = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Micros, true);
         let held = |name: &str| before.and_then(|evidence| evidence.get(name));
         let peak = held("peak").and_then(Value::as_i64).unwrap_or_default();
-        let mut evidence = self.facts.clone();
+        let mut evidence = before.and_then(Value::as_object).cloned().unwrap_or_default();
+        evidence.extend(self.facts.clone());
         let mut put = |name: &str, value: Value| evidence.insert(name.to_owned(), value);
         put("rule_version", json!(rule.rule().version));
         put("threshold", json!(self.threshold.unwrap_or(rule.rule().threshold)));

@@ -3,18 +3,22 @@
 /// Counters of a window: one more than a minute has seconds, since a minute that begins in the middle of a second touches
 /// sixty-one of them. What is counted may therefore span up to 61 s, and nothing within 60 s is missed.
 pub const SECONDS: usize = 61;
+/// Seconds behind the window that are remembered: what others have counted is known a moment later, and the window of that
+/// moment is summed then.
+pub const BEHIND: usize = 3;
+const CELLS: usize = SECONDS + BEHIND;
 
 /// A ring of one-second counters. Seconds are those of one clock that never goes back.
 #[derive(Debug, Clone)]
 pub struct Window {
-    counts: [u32; SECONDS],
+    counts: [u32; CELLS],
     newest: u64,
     sum: u64,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { counts: [0; SECONDS], newest: 0, sum: 0 }
+        Self { counts: [0; CELLS], newest: 0, sum: 0 }
     }
 }
 
@@ -23,12 +27,15 @@ impl Window {
     /// thread may come with a second that another one has left behind; what has left the window counts no more.
     pub fn add(&mut self, second: u64, number: u32) -> u64 {
         self.move_on(second);
-        if self.newest - second < SECONDS as u64
+        let age = self.newest - second;
+        if age < CELLS as u64
             && let Some(count) = self.counts.get_mut(place(second))
         {
             let before = *count;
             *count = before.saturating_add(number);
-            self.sum += u64::from(*count - before);
+            if age < SECONDS as u64 {
+                self.sum += u64::from(*count - before);
+            }
         }
         self.sum
     }
@@ -39,10 +46,17 @@ impl Window {
         self.sum
     }
 
-    /// How many there were in a second; none when it isn't in the window.
+    /// How many were in the window that ended with a second, at most [`BEHIND`] before the newest one.
+    #[must_use]
+    pub fn until(&self, second: u64) -> u64 {
+        let first = second.saturating_sub(SECONDS as u64 - 1);
+        (first..=second).map(|second| u64::from(self.at(second))).sum()
+    }
+
+    /// How many there were in a second; none when it is no longer remembered.
     #[must_use]
     pub fn at(&self, second: u64) -> u32 {
-        if second > self.newest || self.newest - second >= SECONDS as u64 {
+        if second > self.newest || self.newest - second >= CELLS as u64 {
             return 0;
         }
         self.counts.get(place(second)).copied().unwrap_or_default()
@@ -80,23 +94,26 @@ impl Window {
         if second <= self.newest {
             return;
         }
-        if second - self.newest >= SECONDS as u64 {
-            self.counts = [0; SECONDS];
+        if second - self.newest >= CELLS as u64 {
+            self.counts = [0; CELLS];
             self.sum = 0;
-        } else {
-            for passed in self.newest + 1..=second {
-                if let Some(count) = self.counts.get_mut(place(passed)) {
-                    self.sum -= u64::from(std::mem::take(count));
-                }
-            }
+            self.newest = second;
+            return;
         }
-        self.newest = second;
+        for passed in self.newest + 1..=second {
+            let left = passed.checked_sub(SECONDS as u64).map_or(0, |left| self.at(left));
+            self.sum -= u64::from(left);
+            if let Some(count) = self.counts.get_mut(place(passed)) {
+                *count = 0;
+            }
+            self.newest = passed;
+        }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a remainder of 61")]
+#[expect(clippy::cast_possible_truncation, reason = "a remainder of 64")]
 const fn place(second: u64) -> usize {
-    (second % SECONDS as u64) as usize
+    (second % CELLS as u64) as usize
 }
 
 #[cfg(test)]
@@ -123,6 +140,9 @@ mod tests {
                 now += pause;
                 happened.push(now / 1_000);
                 prop_assert_eq!(window.add(now / 1_000, 1), naive(&happened, now / 1_000));
+                for end in now / 1_000 - BEHIND as u64..=now / 1_000 {
+                    prop_assert_eq!(window.until(end), naive(&happened, end));
+                }
             }
             for later in 0..70 {
                 prop_assert_eq!(window.sum(now / 1_000 + later), naive(&happened, now / 1_000 + later));
