@@ -1,7 +1,11 @@
 //! What the counting of a call costs, and the memory that it needs.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "a load is so many calls a second: between them it waits")]
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use statuspulse_app::{
@@ -40,8 +44,32 @@ fn memory() {
     }
 }
 
+/// 20,000 calls a second over 100,000 keys for five seconds, twenty in each millisecond: how much of a core they take.
+fn load() {
+    const SECONDS: u32 = 5;
+    let (env, subjects) = (Env::system(), subjects(100_000));
+    let counters = Counters::new(&env, None);
+    let mut next = subjects.iter().cycle();
+    let (began, mut counting, mut calls) = (Instant::now(), Duration::ZERO, 0_u32);
+    for millisecond in 0..SECONDS * 1_000 {
+        let start = Instant::now();
+        for _ in 0..20 {
+            counters.count(black_box(next.next().unwrap()), &PLACE, &env);
+            calls += 1;
+        }
+        counting += start.elapsed();
+        std::thread::sleep((began + Duration::from_millis(u64::from(millisecond) + 1)) - Instant::now());
+    }
+    let (each, rate) = (counting / calls, f64::from(calls) / began.elapsed().as_secs_f64());
+    println!(
+        "load of {rate:.0} calls/s over 100000 keys: {each:?} a call, {:?} of a core each second",
+        counting / SECONDS
+    );
+}
+
 fn count(criterion: &mut Criterion) {
     memory();
+    load();
     let env = Env::system();
     for number in [1, 1_000, 100_000, 1_000_000] {
         let (counters, subjects) = (Counters::new(&env, None), subjects(number));
