@@ -193,8 +193,9 @@ impl Observer {
         }
         let asked = async {
             let mut conn = app.pool.get().await?;
-            self.look_at_denied(app, &mut conn, happenings).await?;
-            self.look_at_visits(app, &mut conn, happenings).await
+            // What can't be asked of refusals is no reason not to look at places.
+            let denied = self.look_at_denied(app, &mut conn, happenings).await;
+            self.look_at_visits(app, &mut conn, happenings).await.and(denied)
         };
         if let Err(error) = asked.await {
             tracing::warn!(%error, "what the trail tells of keys could not be looked at");
