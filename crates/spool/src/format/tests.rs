@@ -147,3 +147,21 @@ proptest! {
         prop_assert_eq!(scanner.step(end).unwrap(), None);
     }
 }
+
+/// A reader that begins anew behind the writer may see another thing than one that read on while the file was cut: why one
+/// that tails a file is given the ends of records alone.
+#[test]
+fn what_looked_like_a_record_within_a_cut_one_is_its_payload_when_it_is_whole() {
+    let seed = NAME.seed();
+    let (mut inner, mut outer) = (Vec::new(), Vec::new());
+    encode_record(&mut inner, seed, HEADER + RECORD_HEADER as u64, b"inner");
+    let payload = [&inner[..], b" and the rest"].concat();
+    encode_record(&mut outer, seed, HEADER, &payload);
+    let whole = [&encode_header(seed, 0)[..], &outer[..]].concat();
+    assert_eq!(read(&whole, seed), (vec![payload], vec![]));
+
+    let cut = &whole[..whole.len() - 1];
+    let (from, to) = (HEADER, HEADER + RECORD_HEADER as u64);
+    let behind = to + inner.len() as u64;
+    assert_eq!(read(cut, seed), (vec![b"inner".to_vec()], vec![(from, to), (behind, cut.len() as u64)]));
+}
