@@ -1,5 +1,6 @@
 //! The server of StatusPulse Auth: the REST API, and the judgement of calls for gateways.
 
+mod assets;
 pub mod config;
 mod http;
 mod openapi;

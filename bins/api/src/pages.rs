@@ -1,12 +1,14 @@
 //! The pages that people see: sign-in, consent, what they have authorized, and what is told to those who can't be sent on.
 //!
-//! Plain HTML that the server fills in, without scripts (`oauth.md`, §3, 12 to 15). Every value goes through the
+//! Plain HTML that the server fills in, without scripts (`oauth.md`, §3, 12 to 15), but for the dashboard, whose pages are a
+//! frame that scripts fill through the API. Every value goes through the
 //! escaping of the templates in `templates/`, whose names end in `.html` for that reason; none is marked as safe.
 
 use askama::{Error, Template};
 
-/// The style sheet of all pages, served at `/static/pages.css`: the pages' policy allows no other place.
-pub(crate) const STYLES: &str = include_str!("../static/pages.css");
+mod dashboard;
+
+pub(crate) use dashboard::{DashboardPage, Organization};
 
 /// The form of sign-in.
 #[derive(Template)]
@@ -18,6 +20,8 @@ pub(crate) struct LoginPage<'a> {
     pub(crate) app: Option<AppLine<'a>>,
     /// Of the request that goes on after sign-in.
     pub(crate) handle: Option<&'a str>,
+    /// The page of ours that goes on after sign-in, when one sent the person here.
+    pub(crate) page: Option<&'a str>,
     pub(crate) csrf: &'a str,
     /// What was typed before, or nothing.
     pub(crate) email: &'a str,

@@ -15,6 +15,7 @@ pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod authorized_apps;
+pub(crate) mod dashboard;
 pub(crate) mod docs;
 pub(crate) mod dto;
 pub(crate) mod dto_apps;
@@ -153,7 +154,14 @@ pub static ROUTES: &[Route] = &[
     route!("POST" "/logout" Who::Anyone, authorize::sign_out),
     route!("GET" "/authorized-apps" Who::Anyone, authorized_apps::show),
     route!("POST" "/authorized-apps" Who::Anyone, authorized_apps::end),
-    route!("GET" "/static/pages.css" Who::Anyone, authorize::styles),
+    route!("GET" "/" Who::Anyone, dashboard::page),
+    route!("GET" "/keys" Who::Anyone, dashboard::page),
+    route!("GET" "/keys/{id}" Who::Anyone, dashboard::page),
+    route!("GET" "/security" Who::Anyone, dashboard::page),
+    route!("GET" "/apps" Who::Anyone, dashboard::page),
+    route!("GET" "/audit" Who::Anyone, dashboard::page),
+    route!("GET" "/alerts" Who::Anyone, dashboard::page),
+    route!("GET" "/static/{version}/{file:.+}" Who::Anyone, dashboard::file),
     route!("GET" "/healthz" Who::Anyone, health::alive),
     route!("GET" "/readyz" Who::Anyone, health::ready),
     route!("GET" "/metrics" Who::Anyone, metrics::metrics),

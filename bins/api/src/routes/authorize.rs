@@ -5,7 +5,7 @@ use actix_web::{
     cookie::{Cookie, SameSite, time::OffsetDateTime},
     http::{
         Method,
-        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER},
+        header::{CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER},
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -21,10 +21,10 @@ use statuspulse_oauth::{
     redirect_uri::{display_host, form_action},
 };
 
-use super::{Answer, session::session_cookie};
+use super::{Answer, dashboard::is_own_page, session::session_cookie};
 use crate::{
     http::{ApiError, Context, oauth as wire},
-    pages::{AppLine, ConsentPage, LoginPage, OrganizationChoice, STYLES, ScopeLine, SignedInPage},
+    pages::{AppLine, ConsentPage, LoginPage, OrganizationChoice, ScopeLine, SignedInPage},
 };
 
 /// A longer handle, token or address is nobody's.
@@ -174,34 +174,43 @@ pub(super) fn judge_form(context: &Context, cookie: &str, presented: &str) -> Re
 
 /// The sign-in page.
 pub(crate) async fn login(context: Context) -> Answer {
-    let handle = handle_of(&context);
+    let query = Form::parse(context.request.query_string().as_bytes());
+    let handle = field(&query, "request");
     if let Some((session, cookie)) = context.present_session().await? {
         if context.request.method() != Method::HEAD
-            && let Some(handle) = &handle
+            && let Some(handle) = handle
             && let Some(query) = authorize::resume(context.app(), handle).await?
         {
             return Ok(to_own(&context, &format!("/oauth/authorize?{query}")));
+        }
+        if let Some(page) = own_page(&query) {
+            return Ok(to_own(&context, page));
         }
         let csrf = context.app().secrets.csrf_token(&cookie);
         let page = SignedInPage { base: &context.state.base, email: &session.user.email, csrf: &csrf };
         return Ok(wire::html(200, page.render(), None));
     }
-    login_page(&context, handle.as_deref(), "", None, 200).await
+    login_page(&context, &Goal { handle, page: own_page(&query) }, "", None, 200).await
 }
 
-fn handle_of(context: &Context) -> Option<String> {
-    field(&Form::parse(context.request.query_string().as_bytes()), "request").map(str::to_owned)
+/// What goes on after sign-in.
+#[derive(Clone, Copy)]
+struct Goal<'a> {
+    /// A request for authorization that waits under this handle.
+    handle: Option<&'a str>,
+    /// A page of the dashboard.
+    page: Option<&'a str>,
+}
+
+/// The page of ours that sent the person to sign-in. No other address is followed.
+fn own_page(form: &Form) -> Option<&str> {
+    field(form, "page").filter(|address| is_own_page(address))
 }
 
 /// The page, under a cookie that binds its form to this browser: nobody can be signed in to another's account.
-async fn login_page(
-    context: &Context,
-    handle: Option<&str>,
-    email: &str,
-    problem: Option<&str>,
-    status: u16,
-) -> Answer {
+async fn login_page(context: &Context, goal: &Goal<'_>, email: &str, problem: Option<&str>, status: u16) -> Answer {
     let app = context.app();
+    let handle = goal.handle;
     let waiting = match handle {
         Some(handle) => authorize::waiting_app(app, handle).await?,
         None => None,
@@ -215,6 +224,7 @@ async fn login_page(
         base: &context.state.base,
         app: waiting.as_ref().map(|waiting| AppLine { name: &waiting.name, publisher: &waiting.publisher }),
         handle: handle.filter(|_| waiting.is_some()),
+        page: goal.page,
         csrf: &app.secrets.csrf_token(&form_secret(&value)),
         email,
         problem,
@@ -248,7 +258,7 @@ fn login_cookie(context: &Context) -> Option<String> {
     Some(cookie.value().to_owned()).filter(|value| value.len() == 43)
 }
 
-/// Signs in, and goes on with the request that waits. Only with that: no address is taken from outside.
+/// Signs in, and goes on with the request that waits, or with a page of ours: no other address is taken from outside.
 pub(crate) async fn sign_in(context: Context) -> Answer {
     let form = context.form().await?;
     let text = |name| field(&form, name);
@@ -259,18 +269,18 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
         let detail = "The sign-in page was open for too long, or was not meant for this browser. Start again.";
         return Ok(wire::page(&context.request, 403, "This page is no longer valid", detail));
     }
-    let handle = text("request");
+    let goal = Goal { handle: text("request"), page: own_page(&form) };
     let email = text("email").unwrap_or_default();
     let password = Password::new(text("password").unwrap_or_default().to_owned());
     let signed_in = match sessions::sign_in(context.app(), &context.caller, email, password).await {
         Ok(signed_in) => signed_in,
         Err(AppError::Unauthorized { .. }) => {
             let problem = "The e-mail address or the password is wrong.";
-            return login_page(&context, handle, email, Some(problem), 401).await;
+            return login_page(&context, &goal, email, Some(problem), 401).await;
         }
         Err(AppError::TooMany { retry_after, .. }) => {
             let problem = format!("Too many failed sign-ins. Wait {retry_after} seconds and try again.");
-            let mut answer = login_page(&context, handle, email, Some(&problem), 429).await?;
+            let mut answer = login_page(&context, &goal, email, Some(&problem), 429).await?;
             if let Ok(value) = retry_after.to_string().parse() {
                 answer.headers_mut().insert(RETRY_AFTER, value);
             }
@@ -278,12 +288,15 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
         }
         Err(other) => return Err(other.into()),
     };
-    let query = match handle {
+    let query = match goal.handle {
         Some(handle) => authorize::resume(context.app(), handle).await?,
         None => None,
     };
-    let mut answer =
-        to_own(&context, &query.map_or_else(|| "/login".to_owned(), |query| format!("/oauth/authorize?{query}")));
+    let next = match query {
+        Some(query) => format!("/oauth/authorize?{query}"),
+        None => goal.page.unwrap_or("/").to_owned(),
+    };
+    let mut answer = to_own(&context, &next);
     let mut cookie = session_cookie(&context, signed_in.cookie);
     cookie.set_expires(OffsetDateTime::from_unix_timestamp(signed_in.expires_at.timestamp()).ok());
     let mut used = Cookie::build(login_cookie_name(&context), "").path("/").secure(context.state.is_secure()).finish();
@@ -310,12 +323,4 @@ pub(crate) async fn sign_out(context: Context) -> Answer {
     let mut answer = to_own(&context, "/login");
     answer.add_cookie(&removed).map_err(AppError::internal)?;
     Ok(answer)
-}
-
-/// The style of the pages.
-pub(crate) async fn styles(_context: Context) -> Answer {
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, "text/css; charset=utf-8"))
-        .insert_header((CACHE_CONTROL, "public, max-age=3600"))
-        .body(STYLES))
 }

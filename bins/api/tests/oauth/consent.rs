@@ -310,18 +310,20 @@ async fn nobody_is_signed_in_by_another_site() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_address_from_outside_is_followed_after_the_sign_in() {
     let world = World::new().await;
-    let login = world.api.get("/login?request=https://evil.example&next=https://evil.example").send().await;
+    let path = "/login?request=https://evil.example&next=https://evil.example&page=//evil.example";
+    let login = world.api.get(path).send().await;
     let cookie = login.header("set-cookie").split(';').next().unwrap().to_owned();
     let csrf = hidden(&login.text, "csrf_token");
     let form = [
         ("request", "https://evil.example"),
         ("next", "https://evil.example"),
+        ("page", "//evil.example"),
         ("csrf_token", csrf.as_str()),
         ("email", &world.org.owner.email),
         ("password", &world.org.owner.password),
     ];
     let reply = world.api.post("/login").header("cookie", cookie).form(&form).send().await;
-    assert_eq!((reply.status, reply.location()), (303, "/login"));
+    assert_eq!((reply.status, reply.location()), (303, "/"));
 }
 
 /// spec: oauth D17
