@@ -99,7 +99,7 @@ fn key(event_type: &str, happening: &str, data: &Value, public_url: &str) -> Not
     notice.field("Can be fetched until", moment(data, "/available_until"));
     notice.field("Previous secret works until", moment(data, "/previous_valid_until"));
     notice.field("Reason", text(data, "/reason").map(|reason| words(&reason)));
-    notice.link = id(data, "/key/id").map(|id| ("Open the key", format!("/keys/{id}")));
+    notice.link = id(data, "/key/id").map(|id| ("Open the key", page(&format!("/keys/{id}"), &[], data)));
     notice
 }
 
@@ -161,7 +161,7 @@ fn alert(happening: &str, data: &Value) -> Notice {
         _ => "by a person".to_owned(),
     });
     notice.field("Resolved", by_itself);
-    notice.link = Some(("Open the alerts", "/alerts".to_owned()));
+    notice.link = Some(("Open the alert", page("/alerts", &[("alert", id(data, "/alert/id"))], data)));
     notice
 }
 
@@ -171,7 +171,7 @@ fn other(event_type: &str, data: &Value) -> Notice {
     notice.field("App", app);
     notice.field("Client id", text(data, "/app/client_id"));
     if !notice.fields.is_empty() {
-        notice.link = Some(("Open the apps", "/apps".to_owned()));
+        notice.link = Some(("Open the app", page("/apps", &[("app", id(data, "/app/id"))], data)));
     }
     match event_type {
         "app.secret_expiring" => {
@@ -215,6 +215,18 @@ fn text(data: &Value, pointer: &str) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// The address of a page of the dashboard with what it shows, below the public URL. The organization is named for those who
+/// belong to several.
+fn page(path: &str, shown: &[(&str, Option<String>)], data: &Value) -> String {
+    let organization = ("org", id(data, "/organization"));
+    let parameters: Vec<String> = [organization]
+        .iter()
+        .chain(shown)
+        .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
+        .collect();
+    if parameters.is_empty() { path.to_owned() } else { format!("{path}?{}", parameters.join("&")) }
 }
 
 /// An id that is one: it becomes a part of a link.

@@ -102,7 +102,7 @@ fn an_expiring_key_reads_well() {
                 }},
                 {"type": "section", "text": {
                     "type": "mrkdwn",
-                    "text": format!("<https://auth.example/keys/{ID}|Open the key>"),
+                    "text": format!("<https://auth.example/keys/{ID}?org=acme|Open the key>"),
                     "verbatim": true,
                 }},
                 {"type": "context", "elements": [
@@ -236,10 +236,10 @@ fn links_lead_to_the_page_of_what_happened() {
     assert_eq!(
         links,
         [
-            format!("/keys/{ID}|Open the key>"),
-            "/apps|Open the apps>".to_owned(),
-            "/alerts|Open the alerts>".to_owned(),
-            "/apps|Open the apps>".to_owned(),
+            format!("/keys/{ID}?org=acme|Open the key>"),
+            format!("/apps?org=acme&amp;app={ID}|Open the app>"),
+            format!("/alerts?org=acme&amp;alert={ID}|Open the alert>"),
+            format!("/apps?org=acme&amp;app={ID}|Open the app>"),
         ]
     );
 }
