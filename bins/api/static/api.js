@@ -73,7 +73,7 @@ export async function call(method, path, { query, json, headers = {}, signal } =
       await signInAgain();
     } else if (attempt < 2 && error.code === "csrf_token_invalid") {
       // Somebody has signed in again in another tab.
-      csrf = (await call("GET", "/v1/session")).csrf_token;
+      await take(await call("GET", "/v1/session"));
     } else {
       throw error;
     }
@@ -109,10 +109,18 @@ function signInAgain() {
       }).catch(() => { throw new ApiError(UNREACHABLE); });
       const answer = await response.json();
       if (!response.ok) throw new ApiError({ status: response.status, ...answer });
-      // What is on the page belongs to somebody else.
-      if (answer.user.id !== context.user.id) location.reload();
-      csrf = answer.csrf_token;
+      await take(answer);
     }))
     .finally(() => { signingIn = null; });
   return signingIn;
+}
+
+/** Goes on with a session. When it is another person's, what is on the page isn't theirs: nothing goes on, the page is loaded anew. */
+function take(session) {
+  if (session.user.id !== context.user.id) {
+    location.reload();
+    return new Promise(() => {});
+  }
+  csrf = session.csrf_token;
+  return undefined;
 }
