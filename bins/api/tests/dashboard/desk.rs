@@ -71,11 +71,13 @@ impl Desk {
         self.chromium.forget_cookie("statuspulse_session").await;
     }
 
-    /// Lets an app have what it asks for, as people do; the app's own page need not be there.
+    /// Lets an app have what it asks for, as people do, and has it use its answer; its page at the redirect URI must be there.
     pub(crate) async fn allow(&self, app: &Client) {
         self.open(&authorize_path(app, &[])).await;
         self.chromium.press("button[value=allow]").await;
-        self.chromium.arrives(&app.redirect).await;
+        let back = self.chromium.arrives(&app.redirect).await;
+        let tokens = self.scene.redeems(app, &back).await;
+        assert!(tokens["access_token"].is_string(), "{tokens}");
     }
 
     /// The owner's request over REST.

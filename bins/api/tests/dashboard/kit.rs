@@ -14,6 +14,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'"
 /// A program that a page loads, since its policy allows no other.
 const PROGRAM: &str = "/program.js";
 
+/// Enough for a jump of its second part to be seen.
+const TALL: &str = "<p id=\"first\">One</p><ul id=\"second\"><li>Two<li>Two<li>Two<li>Two<li>Two<li>Two<li>Two<li>Two<li>Two\
+                    <li>Two<li>Two<li>Two</ul>";
+
 /// A page with nothing to be found, but for what `main` adds.
 fn page(main: &str) -> String {
     format!(
@@ -117,18 +121,29 @@ async fn an_error_and_a_promise_that_nobody_catches_are_found() {
 #[tokio::test]
 #[ignore = "needs chromium and npm"]
 async fn a_page_that_scrolls_sideways_is_found_with_what_is_too_wide() {
-    let found = found("<p id=\"planted\"></p>", "planted.style.width = '500px'").await;
+    let found = found("<p id=\"planted\">Wide</p>", "planted.style.width = '500px'").await;
     assert!(found.contains("pixels wider than its window: [\"p#planted\"]"), "{found}");
 }
 
 #[tokio::test]
 #[ignore = "needs chromium and npm"]
 async fn a_page_that_jumps_is_found_with_what_jumps() {
-    // Painted once before, since what nobody has seen can't jump.
-    let program = "requestAnimationFrame(() => requestAnimationFrame(() => { first.style.height = '300px'; }))";
-    let visit = Visit::of("<p id=\"first\">One</p><p id=\"second\">Two</p>", program).await;
+    let visit = Visit::of(TALL, "").await;
+    // Painted before, since what nobody has seen can't jump.
+    visit.chromium.script_async("statuspulseWatch.told()").await;
+    visit.chromium.script("first.style.height = '300px'").await;
     let found = visit.found().await;
-    assert!(found.contains("layout: the page jumps by 0.") && found.contains("p#second"), "{found}");
+    assert!(found.contains("layout: the page jumps by 0.") && found.contains("ul#second"), "{found}");
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn what_moves_after_a_key_is_no_jump() {
+    let visit = Visit::of(TALL, "addEventListener('keydown', () => { first.style.height = '300px' })").await;
+    visit.chromium.script_async("statuspulseWatch.told()").await;
+    visit.chromium.key(Key::Escape).await;
+    let height = visit.chromium.script("first.offsetHeight").await;
+    assert_eq!((height, visit.found().await.as_str()), (json!(300), ""));
 }
 
 #[tokio::test]

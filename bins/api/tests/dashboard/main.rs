@@ -34,3 +34,4 @@ mod checks;
 mod desk;
 mod kit;
 mod pages;
+mod prepared;

@@ -22,11 +22,29 @@
   );
   addEventListener("unhandledrejection", (event) => failures.push(`unhandled rejection: ${event.reason}`));
 
+  // What follows somebody's own click or key is no surprise to them. Browsers draw the line half a second after it, which a
+  // busy machine doesn't keep, and they draw it after the first layout of a window of another size too: both would be luck.
+  let touched = Infinity;
+  const touch = (event) => {
+    touched = Math.min(touched, event.timeStamp);
+  };
+  for (const kind of ["pointerdown", "keydown", "input"]) {
+    addEventListener(kind, touch, true);
+  }
+  let width;
+  addEventListener("resize", (event) => {
+    if (width !== undefined && width !== innerWidth) {
+      touch(event);
+    }
+    width = innerWidth;
+  });
+  addEventListener("DOMContentLoaded", () => {
+    width = innerWidth;
+  });
   const keep = (entries) => {
-    for (const entry of entries) {
-      // What somebody's own click or key moves is no surprise to them.
-      if (!entry.hadRecentInput) {
-        shifts.push({ value: entry.value, of: entry.sources.map((source) => named(source.node)) });
+    for (const { startTime, value, sources } of entries) {
+      if (startTime < touched) {
+        shifts.push({ value, of: sources.map((source) => named(source.node)) });
       }
     }
   };

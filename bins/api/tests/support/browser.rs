@@ -143,7 +143,7 @@ impl Key {
     const fn code(self) -> char {
         match self {
             Self::Tab => '\u{e004}',
-            Self::Enter => '\u{e007}',
+            Self::Enter => '\u{e006}',
             Self::Space => ' ',
             Self::Escape => '\u{e00c}',
             Self::Shift => '\u{e008}',

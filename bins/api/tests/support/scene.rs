@@ -2,7 +2,11 @@
 
 use serde_json::Value;
 
-use crate::{client::Client, server::World};
+use crate::{
+    client::{Client, VERIFIER, encoded, parameter},
+    http::Ask,
+    server::World,
+};
 
 /// A service and its owner.
 pub(crate) struct Scene {
@@ -32,5 +36,24 @@ impl Scene {
             secret: json["client_secret"].as_str().unwrap_or_default().to_owned(),
             redirect: json["app"]["redirect_uris"][0].as_str().unwrap().to_owned(),
         }
+    }
+    /// What the code is worth that an app is sent back with.
+    pub(crate) async fn redeems(&self, app: &Client, back: &str) -> Value {
+        let code = parameter(back, "code").unwrap_or_else(|| panic!("no code in {back}"));
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("redirect_uri", &app.redirect),
+            ("code_verifier", VERIFIER),
+        ];
+        let ask = Ask::new(self.world.server.address, "POST", "/oauth/token");
+        let ask = ask.header("Content-Type", "application/x-www-form-urlencoded");
+        let ask = if app.secret.is_empty() {
+            form.push(("client_id", &app.id));
+            ask
+        } else {
+            ask.header("Authorization", &app.basic())
+        };
+        ask.body(encoded(&form).as_bytes()).send().await.json()
     }
 }
