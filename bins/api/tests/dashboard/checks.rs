@@ -12,6 +12,9 @@ use crate::{
 /// How far a page may jump while it loads, summed over all jumps (1 is a whole window).
 const MAX_SHIFT: f64 = 0.02;
 
+/// What the first page may weigh with all that it brings along, in bytes.
+pub(crate) const FIRST_PAGE: u64 = 60 * 1_024;
+
 /// Has the browser note what is needed here, in each document from here on.
 pub(crate) async fn watch(browser: &Chromium) {
     browser.before_every_page(include_str!("watch.js")).await;

@@ -1,14 +1,11 @@
 //! The pages that there are without the dashboard.
 
 use crate::{
-    checks::{Check, loaded},
+    checks::{Check, FIRST_PAGE, loaded},
     client::authorize_path,
     desk::Desk,
     loopback::Site,
 };
-
-/// What the first page may weigh with all that it brings along, in bytes.
-const FIRST_PAGE: u64 = 60 * 1_024;
 
 #[tokio::test]
 #[ignore = "needs chromium and npm"]
