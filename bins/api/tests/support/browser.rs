@@ -340,7 +340,7 @@ impl Chromium {
         self.command("POST", "execute/sync", &json!({"script": program, "args": []})).await;
     }
 
-    /// Of each first element at one moment, so that no reference can go stale between finding and reading.
+    /// Something of the first such element; found and read at one moment, so that no reference can go stale between.
     async fn read(&self, selector: &str, what: &str) -> Option<Value> {
         let expression = format!("((it) => it && [{what}])(document.querySelector(arguments[0]))");
         match self.try_script(&expression, &json!([selector])).await {
