@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser::Chromium,
-    client::{Client, VERIFIER, authorize_path, encoded, parameter, with},
-    http::Ask,
+    client::{Client, authorize_path, parameter, with},
     loopback::{Site, Window},
     scene::{SCOPE, Scene, confidential, public},
 };
@@ -77,22 +76,7 @@ impl Visit {
 
     /// What the code of an answer is worth.
     async fn redeems(&self, back: &str) -> Value {
-        let code = parameter(back, "code").unwrap_or_else(|| panic!("no code in {back}"));
-        let mut form = vec![
-            ("grant_type", "authorization_code"),
-            ("code", &code),
-            ("redirect_uri", &self.app.redirect),
-            ("code_verifier", VERIFIER),
-        ];
-        let ask = Ask::new(self.scene.world.server.address, "POST", "/oauth/token");
-        let ask = ask.header("Content-Type", "application/x-www-form-urlencoded");
-        let ask = if self.app.secret.is_empty() {
-            form.push(("client_id", &self.app.id));
-            ask
-        } else {
-            ask.header("Authorization", &self.app.basic())
-        };
-        ask.body(encoded(&form).as_bytes()).send().await.json()
+        self.scene.redeems(&self.app, back).await
     }
 }
 

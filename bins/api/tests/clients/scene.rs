@@ -1,8 +1,9 @@
-//! A running service, its owner, and an app that is registered with it.
+//! What these tests want of a scene, and apps that are registered with it.
 
 use serde_json::{Value, json};
 use statuspulse_testkit::TestDb;
 
+pub(crate) use crate::stage::Scene;
 use crate::{
     client::Client,
     loopback::{Loopback, Window},
@@ -13,17 +14,8 @@ use crate::{
 /// The scope that the tokens of these tests are for, and that [`crate::server::CHECKS`] needs.
 pub(crate) const SCOPE: &str = "checks:read";
 
-/// A service and its owner.
-pub(crate) struct Scene {
-    pub(crate) world: World,
-}
-
 impl Scene {
-    pub(crate) async fn new() -> Self {
-        Self { world: World::new().await }
-    }
-
-    /// The same behind a window, which shows what is sent to the service.
+    /// One behind a window, which shows what is sent to the service.
     pub(crate) async fn behind(window: &Window) -> Self {
         let url = window.url();
         let mut world = World::with(TestDb::new().await, |command| {
@@ -34,29 +26,9 @@ impl Scene {
         Self { world }
     }
 
-    /// The public URL.
-    pub(crate) fn issuer(&self) -> String {
-        format!("http://{}", self.world.server.address)
-    }
-
     pub(crate) fn person(&self) -> Person {
         let owner = self.world.owner();
         Person::new(self.world.server.address, &owner.email, &owner.password)
-    }
-
-    /// Registers an app over REST as the owner.
-    pub(crate) async fn register(&self, app: &Value) -> Client {
-        let (server, owner) = (&self.world.server, self.world.owner());
-        let browser = server.sign_in(&owner.email, &owner.password).await;
-        let reply = server.as_(&browser, "POST", "/v1/orgs/acme/apps", app).await;
-        assert_eq!(reply.status, 201, "{}", reply.text());
-        let json = reply.json();
-        Client {
-            app: json["app"]["id"].as_str().unwrap().to_owned(),
-            id: json["client_id"].as_str().unwrap().to_owned(),
-            secret: json["client_secret"].as_str().unwrap_or_default().to_owned(),
-            redirect: json["app"]["redirect_uris"][0].as_str().unwrap().to_owned(),
-        }
     }
 
     /// What a gateway is told about a call with the access token of a token answer: the status.
