@@ -98,8 +98,10 @@ async fn with_owner() -> Admin {
     admin.json("app create --org acme --redirect-uri https://app.example/cb --scope monitoring:read --name First");
     admin
         .execute(
-            "INSERT INTO oauth_grants (id, user_id, organization_id, app_id, scopes, resources, status, created_at)
-             SELECT gen_random_uuid(), u.id, a.organization_id, a.id, a.scopes, '{}', 'active', clock_timestamp()
+            "INSERT INTO oauth_grants (id, user_id, organization_id, app_id, scopes, resources, status, created_at,
+                 absolute_expires_at)
+             SELECT gen_random_uuid(), u.id, a.organization_id, a.id, a.scopes, '{}', 'active', clock_timestamp(),
+                 clock_timestamp() + interval '180 days'
              FROM oauth_apps a, users u WHERE u.email = 'Ada@acme.test'",
         )
         .await;
