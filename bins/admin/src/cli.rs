@@ -111,7 +111,7 @@ impl Command {
     /// Only what makes something may make the installation that it goes into.
     pub(crate) const fn purpose(&self) -> Purpose {
         match self {
-            Self::Migrate | Self::Org(OrgCommand::Create { .. }) | Self::User(UserCommand::Create { .. }) => {
+            Self::Migrate | Self::Org(OrgCommand::Create { .. }) | Self::User(UserCommand::Create(_)) => {
                 Purpose::FirstTool
             }
             _ => Purpose::Tool,

@@ -25,6 +25,8 @@ use utoipa::{
         crate::routes::audit::list, crate::routes::audit::show, crate::routes::audit::export, crate::routes::audit::checkpoints,
         crate::routes::alerts::list, crate::routes::alerts::show, crate::routes::alerts::acknowledge, crate::routes::alerts::resolve,
         crate::routes::alerts::rules, crate::routes::alerts::change_rule,
+        crate::routes::members::list, crate::routes::members::add, crate::routes::members::change, crate::routes::members::remove,
+        crate::routes::session::list, crate::routes::session::end_one, crate::routes::session::end_others,
         crate::routes::settings::show, crate::routes::settings::change,
         crate::routes::verify::verify, crate::routes::forward_auth::judge,
         crate::routes::apps::create, crate::routes::apps::list, crate::routes::apps::show, crate::routes::apps::change,

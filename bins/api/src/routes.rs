@@ -24,6 +24,7 @@ pub(crate) mod grants;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod leaks;
+pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod oauth;
 pub(crate) mod session;
@@ -44,7 +45,9 @@ pub enum Who {
     Writer,
     /// The same, of an owner or admin.
     Admin,
-    /// The same, or a key of that organization with this scope.
+    /// The same, of an owner.
+    Owner,
+    /// A session of any member, or a key of that organization with this scope.
     MemberOrKey(&'static str),
     /// A key, about itself; it needs no scope.
     OwnKey,
@@ -94,6 +97,10 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/orgs/{org}/keys/{id}/suggestions" Who::Member, keys::suggest),
     route!("GET" "/v1/orgs/{org}/settings" Who::Member, settings::show),
     route!("PATCH" "/v1/orgs/{org}/settings" Who::Admin, settings::change),
+    route!("GET" "/v1/orgs/{org}/members" Who::Member, members::list),
+    route!("POST" "/v1/orgs/{org}/members" Who::Owner, members::add),
+    route!("PATCH" "/v1/orgs/{org}/members/{id}" Who::Owner, members::change),
+    route!("DELETE" "/v1/orgs/{org}/members/{id}" Who::Owner, members::remove),
     route!("GET" "/v1/keys/self" Who::OwnKey, keys::own),
     route!("POST" "/v1/keys/self/successor" Who::OwnKey, keys::claim_successor),
     route!("POST" "/v1/verify" Who::Gateway("credentials:verify"), verify::verify),
@@ -130,6 +137,9 @@ pub static ROUTES: &[Route] = &[
     route!("PUT" "/v1/orgs/{org}/alert-rules/{rule}" Who::Admin, alerts::change_rule),
     route!("POST" "/v1/leaks" Who::Anyone, leaks::report),
     route!("POST" "/v1/leaks/github" Who::Anyone, leaks::report_by_github),
+    route!("GET" "/v1/me/sessions" Who::Session, session::list),
+    route!("DELETE" "/v1/me/sessions" Who::Session, session::end_others),
+    route!("DELETE" "/v1/me/sessions/{id}" Who::Session, session::end_one),
     route!("GET" "/v1/me/grants" Who::Session, grants::own),
     route!("DELETE" "/v1/me/grants/{id}" Who::Session, grants::revoke_own),
     route!("GET" "/oauth/authorize" Who::Anyone, authorize::ask),

@@ -5,7 +5,8 @@ use statuspulse_app::{
     App, AppError, Caller,
     caller::{Access, Right},
     keys::{self, CreateKey},
-    organizations, users,
+    members::{self, NewMember},
+    organizations,
 };
 use statuspulse_policy::Role;
 
@@ -30,7 +31,8 @@ pub(crate) async fn seed(app: &App, url: &str, data_dir: Option<&str>) -> Result
     let caller = Caller::system(app);
     let organization = organizations::create(app, &caller, SLUG, "Demo").await?;
     let access = Access { organization, right: Right::Operator };
-    let owner = users::create(app, &caller, &access, EMAIL, Role::Owner, None).await?;
+    let owner = NewMember { email: EMAIL.into(), name: None, role: Role::Owner.to_string(), password: None };
+    let owner = members::add(app, &caller, &access, owner).await?;
     let wanted = CreateKey {
         name: "first key".into(),
         environment: "production".into(),

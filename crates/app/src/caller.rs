@@ -178,6 +178,17 @@ impl Access {
         }
     }
 
+    /// Demands an owner: who belongs to the organization is no admin's business.
+    ///
+    /// # Errors
+    /// 403 `role_not_sufficient`.
+    pub fn require_owner(&self) -> Result<(), AppError> {
+        match self.right {
+            Right::Operator | Right::Role(Role::Owner) => Ok(()),
+            _ => Err(AppError::owner_needed()),
+        }
+    }
+
     /// Demands somebody who may change keys at all: anyone but an auditor or a key.
     ///
     /// # Errors

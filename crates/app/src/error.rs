@@ -124,6 +124,11 @@ impl AppError {
         Self::Forbidden { code, detail: detail.into() }
     }
 
+    /// What is for owners.
+    pub(crate) fn owner_needed() -> Self {
+        Self::forbidden("role_not_sufficient", "only an owner may do this")
+    }
+
     /// A defect.
     pub fn internal(cause: impl ToString) -> Self {
         Self::Internal { cause: cause.to_string() }

@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use statuspulse_audit::{Action, Actor, Class, Outcome};
-use statuspulse_policy::{SessionId, UserId, counter_key};
+use statuspulse_policy::{OrganizationId, SessionId, UserId, counter_key};
 use statuspulse_store::{
-    AsyncConnection as _, StoreError,
-    sessions::{self, NewSession, Session},
+    AsyncConnection as _,
+    page::Position,
+    sessions::{self, ListedSession, NewSession, Session, Which},
     users::{self, BackOff, Membership},
 };
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     caller::Caller,
+    cursor::{self, List},
     error::AppError,
     passwords::{self, Password},
 };
@@ -32,6 +34,8 @@ const FREE_PER_ACCOUNT: i32 = 5;
 const FREE_PER_NETWORK: i32 = 30;
 const LONGEST_WAIT_SECONDS: i32 = 900;
 const FORGET_AFTER: Duration = Duration::minutes(15);
+const DEFAULT_PAGE: i64 = 50;
+const LONGEST_PAGE: i64 = 200;
 
 /// A fresh session.
 pub struct SignedIn {
@@ -173,27 +177,88 @@ pub async fn view(app: &App, session: &Session, cookie: &str) -> Result<SessionV
     Ok(SessionView { user: session.user.clone(), organizations, csrf_token: app.secrets.csrf_token(cookie) })
 }
 
+/// A page of a person's sessions.
+#[derive(Debug)]
+pub struct Page {
+    /// Newest first.
+    pub items: Vec<ListedSession>,
+    /// Where the next page begins.
+    pub next_cursor: Option<String>,
+}
+
+/// The live sessions of the signed-in person, newest first.
+///
+/// # Errors
+/// 400 `invalid_cursor`, 422 for a page out of bounds, 503.
+pub async fn list(app: &App, session: &Session, limit: Option<i64>, after: Option<&str>) -> Result<Page, AppError> {
+    let limit = limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=LONGEST_PAGE).contains(&limit) {
+        return Err(AppError::field("limit", "out_of_bounds", "a page has 1 to 200 items"));
+    }
+    let user = session.user.id;
+    // A cursor belongs to somebody: here to the person instead of an organization.
+    let list = List { name: "sessions", organization: OrganizationId::from_uuid(user.as_uuid()), filters: "" };
+    let after = after.map(|text| cursor::read(&app.secrets, &list, text)).transpose()?;
+    let now = app.env.now();
+    let mut conn = app.conn().await?;
+    let mut items = sessions::of_user(&mut conn, user, now, now - IDLE, after, limit + 1).await?;
+    let length = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = items.len() > length;
+    items.truncate(length);
+    let next_cursor = items.last().filter(|_| more).map(|last| {
+        cursor::write(&app.secrets, &list, Position { created_at: last.created_at, id: last.id.as_uuid() })
+    });
+    Ok(Page { items, next_cursor })
+}
+
+/// Ends one of the signed-in person's live sessions; the own one is a sign-out.
+///
+/// # Errors
+/// 404 for another's, an unknown one and one that has ended, 503.
+pub async fn end_one(app: &App, caller: &Caller, session: &Session, id: SessionId) -> Result<(), AppError> {
+    match end(app, caller, session, Which::One(id)).await? {
+        0 => Err(AppError::NotFound("session")),
+        _ => Ok(()),
+    }
+}
+
+/// Ends all live sessions of the signed-in person but the own one; answers how many it were.
+///
+/// # Errors
+/// 503.
+pub async fn end_others(app: &App, caller: &Caller, session: &Session) -> Result<usize, AppError> {
+    end(app, caller, session, Which::AllBut(session.id)).await
+}
+
 /// Signs out. Signing out twice is no error.
 ///
 /// # Errors
 /// 503.
 pub async fn sign_out(app: &App, caller: &Caller, session: &Session) -> Result<(), AppError> {
+    end(app, caller, session, Which::One(session.id)).await?;
+    Ok(())
+}
+
+/// Ends live sessions of a person with one event each. Nothing holds sessions in memory, so they are dead from then on.
+async fn end(app: &App, caller: &Caller, session: &Session, which: Which) -> Result<usize, AppError> {
+    let now = app.env.now();
+    let user = session.user.id;
     let mut conn = app.conn().await?;
-    let organization =
-        users::memberships_of(&mut conn, session.user.id).await?.first().map(|held| held.organization_id);
-    let event =
-        caller.event(app, Class::A, Action::SessionLogout, organization)?.with("session_id", session.id.to_string());
+    let organization = users::memberships_of(&mut conn, user).await?.first().map(|held| held.organization_id);
     let ended = conn
         .transaction(async |conn| {
-            let ended = sessions::delete(conn, session.id).await?;
-            if ended {
-                app.recorder.record(conn, event).await?;
-            }
-            Ok::<_, StoreError>(ended)
+            let ended = sessions::end(conn, user, which, now, now - IDLE).await?;
+            let event = |id: &SessionId| {
+                let event = caller.event(app, Class::A, Action::SessionLogout, organization)?;
+                Ok::<_, AppError>(event.with("session_id", id.to_string()))
+            };
+            let events: Result<Vec<_>, _> = ended.iter().map(event).collect();
+            app.recorder.record_all(conn, events?).await?;
+            Ok::<_, AppError>(ended.len())
         })
         .await?;
-    if ended {
+    if ended > 0 {
         caller.mark_recorded();
     }
-    Ok(())
+    Ok(ended)
 }

@@ -19,6 +19,7 @@ use crate::{
 mod alerts;
 mod audit;
 mod oauth;
+mod people;
 mod webhooks;
 
 pub use alerts::{AlertJson, AlertPageJson, ResolutionJson, RuleJson, RuleOfKeyJson, RulesJson, SubjectJson};
@@ -29,6 +30,9 @@ pub use audit::{
 pub use oauth::{
     AddedSecretJson, AppJson, AppPageJson, AppSecretJson, ClientSecretJson, FailureJson, FailurePageJson, GrantAppJson,
     GrantJson, GrantPageJson, GrantUserJson, RegisteredJson, RevokedGrantsJson,
+};
+pub use people::{
+    AddedMemberJson, EndedSessionsJson, MemberJson, MemberPageJson, OwnSessionJson, OwnSessionPageJson, PasswordJson,
 };
 pub use webhooks::{
     DeliveryJson, DeliveryPageJson, InventoryJson, QueuedJson, SignedWebhookJson, SigningSecretJson, WebhookJson,

@@ -83,6 +83,12 @@ actions! {
     PepperRotate = "settings.pepper_rotate",
     /// A user was created.
     UserCreate = "user.create",
+    /// A user was given a role in an organization.
+    MemberAdd = "member.add",
+    /// A member got another role.
+    MemberChange = "member.change",
+    /// A member was taken out of an organization.
+    MemberRemove = "member.remove",
     /// Somebody signed in, or tried to.
     SessionLogin = "session.login",
     /// Somebody signed out.

@@ -17,6 +17,7 @@ pub mod instances;
 pub mod keys;
 pub mod leases;
 pub mod listen;
+pub mod members;
 pub mod migrations;
 pub mod oauth;
 pub mod organizations;

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use diesel::{BoolExpressionMethods as _, ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
+use ipnetwork::IpNetwork;
 use statuspulse_policy::{SessionId, UserId};
 use uuid::Uuid;
 
 use crate::{
     Conn,
     error::StoreError,
+    page::Position,
     rows::{host, micros},
     schema::{sessions, users},
     users::User,
@@ -113,12 +115,104 @@ pub async fn touch(conn: &mut Conn, id: SessionId, now: DateTime<Utc>) -> Result
     Ok(())
 }
 
-/// Ends a session; `false` when it had ended already.
+/// A session as its person sees it.
+#[derive(Debug, Clone)]
+pub struct ListedSession {
+    /// Identity.
+    pub id: SessionId,
+    /// The sign-in.
+    pub created_at: DateTime<Utc>,
+    /// Last request, to the minute.
+    pub last_seen_at: DateTime<Utc>,
+    /// End, whatever happens.
+    pub expires_at: DateTime<Utc>,
+    /// Address at the sign-in.
+    pub ip: Option<IpAddr>,
+    /// User agent at the sign-in, escaped.
+    pub user_agent: Option<String>,
+}
+
+/// A person's live sessions (see [`find`]), newest first, after a position.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn delete(conn: &mut Conn, id: SessionId) -> Result<bool, StoreError> {
-    Ok(diesel::delete(sessions::table.find(id.as_uuid())).execute(conn).await? == 1)
+pub async fn of_user(
+    conn: &mut Conn,
+    user: UserId,
+    now: DateTime<Utc>,
+    seen_after: DateTime<Utc>,
+    after: Option<Position>,
+    limit: i64,
+) -> Result<Vec<ListedSession>, StoreError> {
+    type Row = (Uuid, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>, Option<IpNetwork>, Option<String>);
+    let mut query = sessions::table
+        .filter(sessions::user_id.eq(user.as_uuid()))
+        .filter(sessions::expires_at.gt(now).and(sessions::last_seen_at.gt(seen_after)))
+        .order((sessions::created_at.desc(), sessions::id.desc()))
+        .limit(limit)
+        .select((
+            sessions::id,
+            sessions::created_at,
+            sessions::last_seen_at,
+            sessions::expires_at,
+            sessions::ip,
+            sessions::user_agent,
+        ))
+        .into_boxed();
+    if let Some(position) = after {
+        query = query.filter(
+            sessions::created_at
+                .lt(position.created_at)
+                .or(sessions::created_at.eq(position.created_at).and(sessions::id.lt(position.id))),
+        );
+    }
+    let rows: Vec<Row> = query.load(conn).await?;
+    let listed = |(id, created_at, last_seen_at, expires_at, ip, user_agent): Row| ListedSession {
+        id: SessionId::from_uuid(id),
+        created_at,
+        last_seen_at,
+        expires_at,
+        ip: ip.map(|network| network.ip()),
+        user_agent,
+    };
+    Ok(rows.into_iter().map(listed).collect())
+}
+
+/// Which of a person's sessions are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// One.
+    One(SessionId),
+    /// All but one.
+    AllBut(SessionId),
+}
+
+/// Ends live sessions of a person; answers those that it has ended.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn end(
+    conn: &mut Conn,
+    user: UserId,
+    which: Which,
+    now: DateTime<Utc>,
+    seen_after: DateTime<Utc>,
+) -> Result<Vec<SessionId>, StoreError> {
+    let live = sessions::user_id
+        .eq(user.as_uuid())
+        .and(sessions::expires_at.gt(now))
+        .and(sessions::last_seen_at.gt(seen_after));
+    let ended: Vec<Uuid> = match which {
+        Which::One(id) => {
+            let one = sessions::table.filter(live.and(sessions::id.eq(id.as_uuid())));
+            diesel::delete(one).returning(sessions::id).get_results(conn).await?
+        }
+        Which::AllBut(id) => {
+            let others = sessions::table.filter(live.and(sessions::id.ne(id.as_uuid())));
+            diesel::delete(others).returning(sessions::id).get_results(conn).await?
+        }
+    };
+    Ok(ended.into_iter().map(SessionId::from_uuid).collect())
 }
 
 /// Removes sessions that have ended.

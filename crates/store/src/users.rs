@@ -96,29 +96,6 @@ pub async fn insert(
     Ok(())
 }
 
-/// Gives a person a role in an organization.
-///
-/// # Errors
-/// [`StoreError::Duplicate`] of `memberships_pkey` when there is one already.
-pub async fn insert_membership(
-    conn: &mut Conn,
-    organization: OrganizationId,
-    user: UserId,
-    role: Role,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    diesel::insert_into(memberships::table)
-        .values((
-            memberships::organization_id.eq(organization.as_uuid()),
-            memberships::user_id.eq(user.as_uuid()),
-            memberships::role.eq(role.as_str()),
-            memberships::created_at.eq(micros(now)),
-        ))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// A person by address, without regard to case.
 ///
 /// # Errors

@@ -4,9 +4,9 @@ use statuspulse_app::{
     Caller, Principal,
     caller::{Access, Right},
     keys::{self, CreateKey, KeyView},
+    members::{self, NewMember},
     organizations,
     passwords::Password,
-    users,
 };
 use statuspulse_policy::{Role, UserId};
 
@@ -95,10 +95,14 @@ impl TestApp {
     }
 
     async fn person_at(&self, access: &Access, email: &str, role: Role) -> Person {
-        let password = Some(Password::new(PASSWORD.to_owned()));
-        let created = users::create(self, &self.operator(), access, email, role, password).await;
-        let created = created.expect("a person");
-        Person { id: created.id, email: created.email, password: PASSWORD.to_owned(), role }
+        let new = NewMember {
+            email: email.to_owned(),
+            name: None,
+            role: role.to_string(),
+            password: Some(Password::new(PASSWORD.to_owned())),
+        };
+        let added = members::add(self, &self.operator(), access, new).await.expect("a person");
+        Person { id: added.member.user.id, email: added.member.user.email, password: PASSWORD.to_owned(), role }
     }
 
     /// Makes a key as an operator; answers it with its token.

@@ -288,6 +288,10 @@ async fn admit(route: &Route, context: &mut Context) -> Result<(), ApiError> {
             session_without_key(context, route, true).await?;
             Ok(context.access()?.require_admin()?)
         }
+        Who::Owner => {
+            session_without_key(context, route, true).await?;
+            Ok(context.access()?.require_owner()?)
+        }
         Who::MemberOrKey(scope) => match presented_key(context, Some(scope), route).await? {
             Some(found) => {
                 context.caller.scope = Some(scope);
@@ -393,7 +397,7 @@ async fn judge_as(
 async fn missing(context: &Context, route: &Route) -> ApiError {
     let verdict = judge(context, Presented::Missing, None, route.path).await;
     let detail = match route.who {
-        Who::Session | Who::Member | Who::Writer | Who::Admin => "sign in by `POST /v1/session`",
+        Who::Session | Who::Member | Who::Writer | Who::Admin | Who::Owner => "sign in by `POST /v1/session`",
         Who::MemberOrKey(_) => "sign in by `POST /v1/session`, or send a key as `Authorization: Bearer …`",
         _ => detail_of(verdict.code),
     };

@@ -68,6 +68,7 @@ fn in_words(who: Who) -> String {
         Who::Member => "a signed-in member of the organization".to_owned(),
         Who::Writer => "a signed-in owner, admin or developer of the organization".to_owned(),
         Who::Admin => "a signed-in owner or admin of the organization".to_owned(),
+        Who::Owner => "a signed-in owner of the organization".to_owned(),
         Who::MemberOrKey(scope) => format!("a signed-in member of the organization, or a key of it with {scope}"),
         Who::OwnKey => "the key itself".to_owned(),
         Who::Gateway(scope) => format!("a key with {scope}"),

@@ -8,12 +8,14 @@ use serde::Serialize;
 use statuspulse_app::{
     passwords::Password,
     sessions::{self, SessionView},
+    views::{EndedSessionsJson, OwnSessionPageJson},
 };
+use statuspulse_policy::SessionId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, dto::SignIn};
-use crate::http::{Context, context::check_origin, error::Problem};
+use crate::http::{Context, context::check_origin, error::Problem, query};
 
 /// A session about itself.
 #[derive(Serialize, ToSchema)]
@@ -91,9 +93,48 @@ pub(crate) async fn show(context: Context) -> Answer {
 pub(crate) async fn sign_out(context: Context) -> Answer {
     let (session, _) = context.session()?;
     sessions::sign_out(context.app(), &context.caller, session).await?;
-    let mut cookie = session_cookie(&context, String::new());
+    Ok(signed_out(&context))
+}
+
+/// The answer that takes the cookie away.
+fn signed_out(context: &Context) -> HttpResponse {
+    let mut cookie = session_cookie(context, String::new());
     cookie.make_removal();
-    Ok(HttpResponse::NoContent().cookie(cookie).finish())
+    HttpResponse::NoContent().cookie(cookie).finish()
+}
+
+/// The live sessions of the signed-in person, newest first.
+#[utoipa::path(get, path = "/v1/me/sessions", tag = "session", security(("session" = [])),
+    params(("limit" = Option<i64>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)), responses(
+    (status = 200, description = "a page", body = OwnSessionPageJson), (status = 401, body = Problem),
+    (status = 400, description = "a cursor of another list", body = Problem)))]
+pub(crate) async fn list(context: Context) -> Answer {
+    let parameters = query::list_parameters(&context.request, &["limit", "cursor"])?;
+    let (session, _) = context.session()?;
+    let (limit, cursor) = (query::limit(&parameters)?, query::value(&parameters, "cursor"));
+    let page = sessions::list(context.app(), session, limit, cursor).await?;
+    Ok(HttpResponse::Ok().json(OwnSessionPageJson::new(page, session.id)))
+}
+
+/// End one of them; the one that asks is signed out.
+#[utoipa::path(delete, path = "/v1/me/sessions/{id}", tag = "session", security(("session" = [])),
+    params(("id" = uuid::Uuid, Path)), responses(
+    (status = 204, description = "it has ended"), (status = 401, body = Problem),
+    (status = 404, description = "no live session of this person", body = Problem)))]
+pub(crate) async fn end_one(context: Context) -> Answer {
+    let (session, _) = context.session()?;
+    let id: SessionId = context.id("session")?;
+    sessions::end_one(context.app(), &context.caller, session, id).await?;
+    Ok(if id == session.id { signed_out(&context) } else { HttpResponse::NoContent().finish() })
+}
+
+/// End all of them but the one that asks.
+#[utoipa::path(delete, path = "/v1/me/sessions", tag = "session", security(("session" = [])), responses(
+    (status = 200, description = "how many were ended", body = EndedSessionsJson), (status = 401, body = Problem)))]
+pub(crate) async fn end_others(context: Context) -> Answer {
+    let (session, _) = context.session()?;
+    let ended = sessions::end_others(context.app(), &context.caller, session).await?;
+    Ok(HttpResponse::Ok().json(EndedSessionsJson { ended }))
 }
 
 /// The session's cookie.

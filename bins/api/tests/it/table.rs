@@ -232,7 +232,7 @@ async fn a_key_opens_only_the_routes_of_its_scopes() {
     for route in ROUTES.iter().filter(|route| needs_credential(route) && route.who != Who::OwnKey) {
         let reply = world.api.ask(method(route), &filled(route)).key(&token).json(&json!({})).send().await;
         let refused = match route.who {
-            Who::Session | Who::Member | Who::Writer | Who::Admin => {
+            Who::Session | Who::Member | Who::Writer | Who::Admin | Who::Owner => {
                 reply.outcome() == (403, "credential_not_allowed".into())
             }
             _ => reply.outcome() == (403, "insufficient_scope".into()),
@@ -248,8 +248,9 @@ async fn a_key_opens_only_the_routes_of_its_scopes() {
 async fn where_people_act_who_brings_nothing_is_told_to_sign_in() {
     let world = World::new().await;
     let mut silent = Vec::new();
-    for route in
-        ROUTES.iter().filter(|route| matches!(route.who, Who::Session | Who::Member | Who::Writer | Who::Admin))
+    for route in ROUTES
+        .iter()
+        .filter(|route| matches!(route.who, Who::Session | Who::Member | Who::Writer | Who::Admin | Who::Owner))
     {
         let reply = world.api.ask(method(route), &filled(route)).send().await;
         let detail = reply.json()["detail"].to_string();
@@ -282,14 +283,20 @@ fn is_refused(answer: &(&str, &str, u16, String)) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_auditor_is_refused_before_the_body_is_read() {
-    let answers = answers_to_nonsense(Role::Auditor, |who| matches!(who, Who::Writer | Who::Admin)).await;
+    let answers = answers_to_nonsense(Role::Auditor, |who| matches!(who, Who::Writer | Who::Admin | Who::Owner)).await;
     assert!(answers.len() > 10 && answers.iter().all(is_refused), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_developer_is_refused_what_is_for_admins_before_the_body_is_read() {
-    let answers = answers_to_nonsense(Role::Developer, |who| who == Who::Admin).await;
+    let answers = answers_to_nonsense(Role::Developer, |who| matches!(who, Who::Admin | Who::Owner)).await;
     assert!(answers.len() > 1 && answers.iter().all(is_refused), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_is_refused_what_is_for_owners_before_the_body_is_read() {
+    let answers = answers_to_nonsense(Role::Admin, |who| who == Who::Owner).await;
+    assert!(answers.len() > 2 && answers.iter().all(is_refused), "{answers:?}");
 }
 
 /// What reads a body and may be called by auditors: a change that is missing here is one that the table lets them begin.

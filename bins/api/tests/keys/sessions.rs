@@ -263,7 +263,10 @@ async fn every_unsafe_route_of_a_session_is_guarded_against_forgery() {
     let (id, _) = world.created(&json!({})).await;
     let mut open = Vec::new();
     for route in statuspulse_auth::ROUTES {
-        let guarded = matches!(route.who, Who::Session | Who::Member | Who::Writer | Who::Admin | Who::MemberOrKey(_));
+        let guarded = matches!(
+            route.who,
+            Who::Session | Who::Member | Who::Writer | Who::Admin | Who::Owner | Who::MemberOrKey(_)
+        );
         if guarded && route.method != "GET" {
             let path = route.path.replace("{org}", "acme").replace("{id}", &id);
             let reply = world.api.ask(route.method, &path).cookie(&world.owner).json(&json!({})).send().await;

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use statuspulse_app::{passwords::Password, users};
+use statuspulse_app::{
+    members::{self, NewMember},
+    passwords::Password,
+};
 use statuspulse_policy::Role;
 use statuspulse_testkit::TestApp;
 
@@ -327,8 +330,9 @@ async fn the_longest_password_signs_in_through_the_page() {
     let longest = "\u{1F511}".repeat(256);
     let (app, operator) = (&world.api.app, world.api.app.operator());
     let password = Some(Password::new(longest.clone()));
-    let created = users::create(app, &operator, &world.org.access, "long@acme.test", Role::Auditor, password).await;
-    let email = created.unwrap().email;
+    let new = NewMember { email: "long@acme.test".into(), name: None, role: Role::Auditor.to_string(), password };
+    let added = members::add(app, &operator, &world.org.access, new).await;
+    let email = added.unwrap().member.user.email;
     let door = Door::open(&world.api, "/login").await;
     assert_eq!(went(&door.enter(&world.api, &email, &longest).await), (303, "/".to_owned()));
 }

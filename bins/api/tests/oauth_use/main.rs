@@ -13,6 +13,7 @@ mod grants;
 mod hidden;
 mod introspect;
 mod kept;
+mod members;
 mod races;
 mod resources;
 mod revoke;

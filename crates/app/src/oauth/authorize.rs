@@ -17,7 +17,7 @@ use statuspulse_oauth::{
 };
 use statuspulse_policy::{GrantId, ScopeSet};
 use statuspulse_store::{
-    AsyncConnection as _, Conn,
+    AsyncConnection as _, Conn, members,
     oauth::{apps, codes, grants, requests, requests::WaitingRequest},
     organizations,
     sessions::Session,
@@ -312,6 +312,12 @@ async fn give_code(
     scopes: ScopeSet,
 ) -> Result<String, AppError> {
     let now = app.env.now();
+    // The role was read before this transaction: one that changes meanwhile must not leave a grant behind.
+    if let Right::Role(role) = access.right
+        && !members::holds(conn, access.organization.id, session.user.id, role).await?
+    {
+        return Err(AppError::Unavailable { cause: "the person's role has changed meanwhile".into() });
+    }
     let grant = Grant {
         id: GrantId::from_uuid(app.env.id()?),
         user_id: Some(session.user.id),

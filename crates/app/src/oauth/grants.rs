@@ -220,7 +220,13 @@ async fn revoke_all(app: &App, caller: &Caller, filter: GrantFilter) -> Result<u
 }
 
 /// Ends locked grants with one event each; the feed's number comes last.
-async fn end(app: &App, caller: &Caller, conn: &mut Conn, live: &[Ended], reason: &str) -> Result<usize, AppError> {
+pub(crate) async fn end(
+    app: &App,
+    caller: &Caller,
+    conn: &mut Conn,
+    live: &[Ended],
+    reason: &str,
+) -> Result<usize, AppError> {
     if live.is_empty() {
         return Ok(0);
     }

@@ -29,7 +29,7 @@ use super::{
 use crate::{app::App, maintenance::KEEP_EVENTS};
 
 /// Families of actions that change who may do what.
-const FAMILIES: [&str; 5] = ["key.", "user.", "app.", "settings.", "webhook."];
+const FAMILIES: [&str; 6] = ["key.", "user.", "member.", "app.", "settings.", "webhook."];
 /// Those beside the families.
 const OTHERS: [Action; 3] = [Action::OauthAuthorize, Action::OauthRevoke, Action::AuditErase];
 /// Those of the families that change nothing.

@@ -187,10 +187,10 @@ fn call(method: Option<&str>) -> Activity {
 /// By the last word: `app.secret_create` creates.
 fn change(action: &str) -> (u32, &str) {
     match action.rsplit(['.', '_']).next().unwrap_or_default() {
-        "create" | "test" | "checkpoint" => (1, "Create"),
+        "create" | "add" | "test" | "checkpoint" => (1, "Create"),
         "read" | "export" | "explain" => (2, "Read"),
-        "update" | "rotate" | "enable" | "disable" | "claim" | "retry" => (3, "Update"),
-        "delete" | "revoke" | "expire" => (4, "Delete"),
+        "update" | "change" | "rotate" | "enable" | "disable" | "claim" | "retry" => (3, "Update"),
+        "delete" | "remove" | "revoke" | "expire" => (4, "Delete"),
         _ => (OTHER, action),
     }
 }

@@ -246,6 +246,8 @@ pub struct Ended {
     user_id: Option<Uuid>,
     #[diesel(sql_type = SqlUuid)]
     organization_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    scopes: i64,
 }
 
 impl Ended {
@@ -271,6 +273,12 @@ impl Ended {
     #[must_use]
     pub const fn organization(&self) -> OrganizationId {
         OrganizationId::from_uuid(self.organization_id)
+    }
+
+    /// What it opens.
+    #[must_use]
+    pub const fn scopes(&self) -> ScopeSet {
+        ScopeSet::from_bits(self.scopes.cast_unsigned())
     }
 }
 
@@ -310,7 +318,7 @@ pub async fn lock_live(
     limit: i64,
 ) -> Result<Vec<Ended>, StoreError> {
     let live = sql_query(
-        "SELECT id, app_id, user_id, organization_id FROM oauth_grants
+        "SELECT id, app_id, user_id, organization_id, scopes FROM oauth_grants
          WHERE status <> 'revoked' AND (absolute_expires_at IS NULL OR absolute_expires_at > $5)
            AND ($1 IS NULL OR organization_id = $1) AND ($2 IS NULL OR app_id = $2)
            AND ($3 IS NULL OR user_id = $3) AND ($4 IS NULL OR id = $4)
