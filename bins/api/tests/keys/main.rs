@@ -7,6 +7,7 @@ mod support;
 
 mod canary;
 mod help;
+mod history;
 mod idempotency;
 mod leaks;
 mod lifecycle;
