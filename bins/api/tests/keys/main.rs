@@ -5,6 +5,8 @@
 #[path = "../support/api.rs"]
 mod support;
 
+mod allowlist_add;
+mod allowlist_preview;
 mod canary;
 mod help;
 mod history;
