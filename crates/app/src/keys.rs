@@ -28,10 +28,12 @@ use crate::{
     error::{AppError, FieldError, allowlist_errors, scope_errors},
 };
 
+mod allowlists;
 mod bulk;
 mod change;
 mod create;
 mod explain;
+mod history;
 pub mod idle;
 mod inventory;
 pub mod notices;
@@ -41,10 +43,12 @@ mod sources;
 mod state;
 pub mod successor;
 
+pub use allowlists::{AddRanges, Added, Choice, PreviewedKey, Untouched, add_ranges, preview_ranges};
 pub use bulk::{BulkFilter, BulkOutcome, revoke_many};
 pub use change::{KeyChange, change, set_allowlist};
 pub use create::{CreateKey, create};
 pub use explain::{ExplainCall, explain};
+pub use history::{Usage, VersionPage, VersionView, usage, versions};
 pub use inventory::{Attention, inventory};
 pub use rotate::{RotateKey, Rotated, rotate};
 pub use sources::{Preview, Source, Suggestions, preview, suggest};
@@ -384,15 +388,21 @@ fn check_recipient(access: &Access, recipient: Option<&str>) -> Result<(), AppEr
     }
 }
 
+fn environment_of(name: &str) -> Result<Environment, AppError> {
+    let read = name.parse::<Environment>();
+    read.map_err(|error| AppError::field("environment", "unknown_environment", error.to_string()))
+}
+
 /// Notes belong to networks of the list, in their canonical form.
 fn notes_for(
+    field: &str,
     allowlist: Option<&Allowlist>,
     notes: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, AppError> {
     let mut kept = BTreeMap::new();
     let mut errors = Vec::new();
     for (network, note) in notes {
-        let field = format!("allowlist_notes.{network}");
+        let field = format!("{field}.{network}");
         let listed = network
             .parse::<statuspulse_policy::Cidr>()
             .ok()

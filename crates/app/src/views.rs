@@ -18,6 +18,7 @@ use crate::{
 
 mod alerts;
 mod audit;
+mod keys;
 mod oauth;
 mod people;
 mod webhooks;
@@ -26,6 +27,10 @@ pub use alerts::{AlertJson, AlertPageJson, ResolutionJson, RuleJson, RuleOfKeyJs
 pub use audit::{
     ActorJson, BasisJson, CheckpointKeyJson, CheckpointPageJson, EventJson, EventPageJson, PreviewJson, SourceJson,
     SuggestionsJson,
+};
+pub use keys::{
+    AddedRangesJson, BucketJson, ChangedKeyJson, PlaceJson, PreviewedKeyJson, RangesPreviewJson, UnchangedKeyJson,
+    UsageJson, VersionJson, VersionPageJson,
 };
 pub use oauth::{
     AddedSecretJson, AppJson, AppPageJson, AppSecretJson, ClientSecretJson, FailureJson, FailurePageJson, GrantAppJson,

@@ -78,6 +78,32 @@ pub struct KeyVersion {
     pub claimed_at: Option<DateTime<Utc>>,
 }
 
+/// What a version is at a moment, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The one that is accepted, as long as its key is.
+    Current,
+    /// Followed by another one, and accepted until its `valid_until`.
+    Overlap,
+    /// A successor that waits to be picked up.
+    Pending,
+    /// No longer accepted: its time is up, or its key is revoked.
+    Ended,
+}
+
+impl Standing {
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Overlap => "overlap",
+            Self::Pending => "pending",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// A key: what people name, scope, restrict and see in lists. Policy hangs here, secrets on the versions, so that a
 /// rotation can't lose a field of policy.
 #[derive(Debug, Clone)]
@@ -174,6 +200,21 @@ impl Key {
             Status::Disabled
         } else {
             Status::Active
+        }
+    }
+
+    /// What one of its versions is at a moment; that the key is switched off ends none of them.
+    #[must_use]
+    pub fn standing(&self, version: &KeyVersion, caps: &LifespanCaps, now: DateTime<Utc>) -> Standing {
+        let end = caps.effective_end(self.environment, version.created_at, version.expires_at);
+        if self.revoked_at.is_some() || now >= end.min(version.valid_until) {
+            return Standing::Ended;
+        }
+        match version.state {
+            VersionState::Live => Standing::Current,
+            VersionState::Superseded => Standing::Overlap,
+            VersionState::Pending => Standing::Pending,
+            VersionState::Revoked => Standing::Ended,
         }
     }
 

@@ -17,7 +17,7 @@ pub mod token;
 
 pub use digest::{BcryptCost, LookupId, Pepper, SecretHash};
 pub use directory::Directory;
-pub use key::{Creator, Key, KeyVersion, Status, VersionState};
+pub use key::{Creator, Key, KeyVersion, Standing, Status, VersionState};
 pub use lifespan::LifespanCaps;
 pub use master::{MasterKey, MasterKeys};
 pub use token::{Prefix, Token, TokenError};

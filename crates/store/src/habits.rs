@@ -237,6 +237,69 @@ pub async fn usual_minute(
     Ok((row.mean, row.hours))
 }
 
+/// What a key did in each hour from a moment on in which it did something, oldest first.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn hours_of(conn: &mut Conn, key: KeyId, since: DateTime<Utc>) -> Result<Vec<Hour>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Timestamptz)]
+        hour: DateTime<Utc>,
+        #[diesel(sql_type = BigInt)]
+        calls: i64,
+        #[diesel(sql_type = BigInt)]
+        refused: i64,
+        #[diesel(sql_type = BigInt)]
+        busiest_minute: i64,
+    }
+    let rows: Vec<Row> = sql_query(
+        "SELECT hour, calls, refused, busiest_minute FROM usage_hours WHERE key_id = $1 AND hour >= $2 ORDER BY hour",
+    )
+    .bind::<SqlUuid, _>(key.as_uuid())
+    .bind::<Timestamptz, _>(micros(since))
+    .load(conn)
+    .await?;
+    let hour = |row: Row| Hour {
+        key,
+        hour: row.hour,
+        calls: row.calls,
+        refused: row.refused,
+        busiest_minute: row.busiest_minute,
+    };
+    Ok(rows.into_iter().map(hour).collect())
+}
+
+/// A country from which calls of a key were accepted.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct Stay {
+    /// Two letters.
+    #[diesel(sql_type = Text)]
+    pub country: String,
+    /// First accepted call from there.
+    #[diesel(sql_type = Timestamptz)]
+    pub first_seen_at: DateTime<Utc>,
+    /// Last accepted call from there, to the minute.
+    #[diesel(sql_type = Timestamptz)]
+    pub last_seen_at: DateTime<Utc>,
+}
+
+/// The countries from which calls of a key were ever accepted, the last one first. A country has two letters, so there are
+/// few.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn places_of(conn: &mut Conn, key: KeyId) -> Result<Vec<Stay>, StoreError> {
+    let places = sql_query(
+        "SELECT country, first_seen_at, last_seen_at FROM key_places WHERE key_id = $1
+         ORDER BY last_seen_at DESC, country",
+    )
+    .bind::<SqlUuid, _>(key.as_uuid())
+    .load(conn)
+    .await?;
+    Ok(places)
+}
+
 /// Forgets the hours that tell nothing any more.
 ///
 /// # Errors

@@ -25,13 +25,15 @@ use crate::{
     schema::{key_versions, keys},
 };
 
+mod history;
 mod idle;
 mod list;
 mod schedule;
 mod usage;
 
+pub use history::{find_key, versions_before};
 pub use idle::{IdleNotice, idle_due, idle_notice, note_idle};
-pub use list::{KeyFilter, ListedKey, count_alive, list};
+pub use list::{KeyFilter, ListedKey, count_alive, list, lock_all};
 pub use schedule::{Notice, end_notices, note_end, notices_due, slots_due};
 pub use usage::{Usage, write_usage};
 

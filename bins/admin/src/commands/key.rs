@@ -20,6 +20,7 @@ use crate::{
 
 mod bulk;
 mod create;
+mod ranges;
 mod sources;
 
 /// What people want to see first of a key.
@@ -155,6 +156,9 @@ pub(crate) enum AllowlistCommand {
         #[arg(long)]
         allow_any: bool,
     },
+    /// Add networks to the lists of many keys, to all of them or to none. Keys whose list may hold any width are left as they
+    /// are, and so are keys without a list unless --create-lists is given.
+    Add(ranges::AddArgs),
     /// Say which past calls other networks would have refused; changes nothing.
     Preview {
         #[command(flatten)]
@@ -190,6 +194,7 @@ impl KeyCommand {
     pub(crate) fn prepare(&self) -> Result<(), CliError> {
         match self {
             Self::RevokeMany(args) => args.check(),
+            Self::Allowlist(AllowlistCommand::Add(args)) => args.check(),
             _ => Ok(()),
         }
     }
@@ -217,6 +222,7 @@ impl KeyCommand {
             Self::Allowlist(AllowlistCommand::Preview { key: Named { id }, allow_cidr, days }) => {
                 sources::preview(context, id, allow_cidr, days).await
             }
+            Self::Allowlist(AllowlistCommand::Add(args)) => args.run(context).await,
             Self::Explain(args) => explain(context, args).await,
             Self::Suggest(Named { id }) => sources::suggest(context, id).await,
             Self::Inventory { org } => inventory(context, &org).await,
@@ -317,9 +323,15 @@ async fn inventory(context: &Context, org: &str) -> Result<(), CliError> {
 
 /// A key for people; what deserves a second look goes to standard error.
 fn key_with_warnings(answer: &Value) -> String {
-    for warning in answer["warnings"].as_array().into_iter().flatten() {
-        let text = |name: &str| crate::output::escaped(warning[name].as_str().unwrap_or_default());
-        tell(&format!("warning[{}]: {}: {}", text("code"), text("field"), text("detail")));
-    }
+    warn(&answer["warnings"], None);
     details(&answer["key"], &FIRST)
+}
+
+/// Warnings on standard error; of one of many keys with its name.
+fn warn(warnings: &Value, key: Option<&str>) {
+    let of = key.map(|name| format!("{}: ", crate::output::escaped(name))).unwrap_or_default();
+    for warning in warnings.as_array().into_iter().flatten() {
+        let text = |name: &str| crate::output::escaped(warning[name].as_str().unwrap_or_default());
+        tell(&format!("warning[{}]: {of}{}: {}", text("code"), text("field"), text("detail")));
+    }
 }

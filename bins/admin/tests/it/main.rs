@@ -16,6 +16,7 @@ mod keys;
 mod organizations;
 mod peppers;
 mod private;
+mod ranges;
 mod report;
 mod secrets;
 mod settings;

@@ -36,12 +36,21 @@ pub(crate) fn value<'a>(parameters: &'a [(String, String)], name: &str) -> Optio
 
 /// A page's length: a number, never clamped in silence.
 pub(crate) fn limit(parameters: &[(String, String)]) -> Result<Option<i64>, ApiError> {
-    value(parameters, "limit")
+    number(parameters, "limit", "a page has 1 to 200 items")
+}
+
+/// A number without a sign; `bounds` says to people which ones are taken.
+pub(crate) fn number(
+    parameters: &[(String, String)],
+    name: &'static str,
+    bounds: &'static str,
+) -> Result<Option<i64>, ApiError> {
+    value(parameters, name)
         .map(|text| {
             // `+5` is a number to Rust, but a mistake here.
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             let number = text.parse().ok().filter(|_| digits);
-            number.ok_or_else(|| AppError::field("limit", "out_of_bounds", "a page has 1 to 200 items").into())
+            number.ok_or_else(|| AppError::field(name, "out_of_bounds", bounds).into())
         })
         .transpose()
 }

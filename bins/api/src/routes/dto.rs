@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use statuspulse_app::{
-    keys::{CreateKey, ExplainCall, KeyChange, RotateKey},
+    keys::{AddRanges, Choice, CreateKey, ExplainCall, KeyChange, RotateKey},
     settings::SettingsChange,
 };
 use statuspulse_policy::Environment;
@@ -165,6 +165,58 @@ pub(crate) struct ThoughtOfAllowlist {
     pub(crate) allowed_cidrs: Option<Vec<String>>,
     /// Days to look back: 1 to 30, 7 when left out.
     pub(crate) days: Option<i64>,
+}
+
+/// Ranges that are thought of for many keys. Give either `keys` or `environment`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ThoughtOfRanges {
+    /// At most 50 networks of any width that each list would be given as well. A key without a list is counted as if it got
+    /// one of them. None or left out: the lists as they are.
+    #[serde(default)]
+    add: Vec<String>,
+    /// 1 to 200 ids of living keys.
+    keys: Option<Vec<String>>,
+    /// `production`, `staging` or `analytics`: all of its living keys.
+    environment: Option<String>,
+    /// Days to look back: 1 to 30, 7 when left out.
+    days: Option<i64>,
+}
+
+impl ThoughtOfRanges {
+    /// The keys, the ranges and the days.
+    pub(crate) fn read(self) -> (Choice, Vec<String>, Option<i64>) {
+        (Choice { keys: self.keys, environment: self.environment }, self.add, self.days)
+    }
+}
+
+/// Ranges for the lists of many keys. Give either `keys` or `environment`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewRanges {
+    /// 1 to 50 networks; a list holds 50 of them in all.
+    add: Vec<String>,
+    /// Notes by network of `add`. They go with ranges that are new to a key; what is there keeps its own.
+    #[serde(default)]
+    notes: Option<BTreeMap<String, String>>,
+    /// 1 to 200 ids of living keys.
+    keys: Option<Vec<String>>,
+    /// `production`, `staging` or `analytics`: all of its living keys.
+    environment: Option<String>,
+    /// Whether keys without a list get one. It turns "from anywhere" into "only from here".
+    #[serde(default)]
+    create_lists: bool,
+}
+
+impl From<NewRanges> for AddRanges {
+    fn from(body: NewRanges) -> Self {
+        Self {
+            add: body.add,
+            notes: body.notes.unwrap_or_default(),
+            choice: Choice { keys: body.keys, environment: body.environment },
+            create_lists: body.create_lists,
+        }
+    }
 }
 
 /// A call to be explained.

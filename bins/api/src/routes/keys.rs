@@ -5,14 +5,18 @@ use statuspulse_app::{
     AppError,
     keys::{self, ListKeys, Switch},
     views::{
-        AllowlistJson, ClaimedJson, ExplanationJson, InventoryJson, IssuedJson, KeyJson, KeyPageJson, MatrixJson,
-        PreviewJson, ReceiptJson, RotatedJson, SuggestionsJson,
+        AddedRangesJson, AllowlistJson, ClaimedJson, ExplanationJson, InventoryJson, IssuedJson, KeyJson, KeyPageJson,
+        MatrixJson, PreviewJson, RangesPreviewJson, ReceiptJson, RotatedJson, SuggestionsJson, UsageJson,
+        VersionPageJson,
     },
 };
 
 use super::{
     Answer,
-    dto::{CallToExplain, ChangedKey, NewAllowlist, NewKey, Nothing, Revocation, Rotation, ThoughtOfAllowlist},
+    dto::{
+        CallToExplain, ChangedKey, NewAllowlist, NewKey, NewRanges, Nothing, Revocation, Rotation, ThoughtOfAllowlist,
+        ThoughtOfRanges,
+    },
 };
 use crate::http::{ApiError, Context, error::Problem, query};
 
@@ -217,6 +221,41 @@ pub(crate) async fn explain(context: Context) -> Answer {
     Ok(HttpResponse::Ok().json(ExplanationJson::from(explanation)))
 }
 
+/// The versions of a key, newest first.
+#[utoipa::path(get, path = "/v1/orgs/{org}/keys/{id}/versions", tag = "keys",
+    security(("session" = []), ("key" = ["keys:read"])), params(("org" = String, Path), ("id" = uuid::Uuid, Path),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)), responses(
+    (status = 200, description = "a page; nothing of a secret but its hint", body = VersionPageJson),
+    (status = 400, description = "a cursor of another list", body = Problem),
+    (status = 404, body = Problem),
+    (status = 422, description = "an unknown parameter, or a limit out of bounds", body = Problem),
+))]
+pub(crate) async fn versions(context: Context) -> Answer {
+    let id = context.id("key")?;
+    let parameters = query::list_parameters(&context.request, &["limit", "cursor"])?;
+    let (limit, cursor) = (query::limit(&parameters)?, query::value(&parameters, "cursor"));
+    let page = keys::versions(context.app(), context.access()?, id, limit, cursor).await?;
+    Ok(HttpResponse::Ok().json(VersionPageJson::from(page)))
+}
+
+/// What a key did by the hour, and from which countries. Hours are kept for 8 days. The numbers are those of some ten seconds
+/// ago: each instance adds up what is in the audit trail and writes it every ten seconds, later where the database was away.
+#[utoipa::path(get, path = "/v1/orgs/{org}/keys/{id}/usage", tag = "keys",
+    security(("session" = []), ("key" = ["keys:read"])), params(("org" = String, Path), ("id" = uuid::Uuid, Path),
+        ("days" = Option<i64>, Query, minimum = 1, maximum = 8, description = "7 when left out; the present hour is the last one")),
+    responses(
+    (status = 200, description = "every hour of the range in order, oldest first, and the countries", body = UsageJson),
+    (status = 404, body = Problem),
+    (status = 422, description = "an unknown parameter, or days out of bounds", body = Problem),
+))]
+pub(crate) async fn usage(context: Context) -> Answer {
+    let id = context.id("key")?;
+    let parameters = query::list_parameters(&context.request, &["days"])?;
+    let days = query::number(&parameters, "days", "1 to 8 days")?;
+    let usage = keys::usage(context.app(), context.access()?, id, days).await?;
+    Ok(HttpResponse::Ok().json(UsageJson::from(usage)))
+}
+
 /// Pick the successor up: the answer holds its token, which is nowhere else. The old token works until its own end.
 #[utoipa::path(post, path = "/v1/keys/self/successor", tag = "keys", security(("key" = [])), responses(
     (status = 201, description = "the key with its new token", body = ClaimedJson),
@@ -246,4 +285,35 @@ pub(crate) async fn own(context: Context) -> Answer {
 pub(crate) async fn inventory(context: Context) -> Answer {
     let lists = keys::inventory(context.app(), context.access()?).await?;
     Ok(HttpResponse::Ok().json(InventoryJson::new(context.app(), lists)))
+}
+
+/// Say which past calls of many keys their lists would have refused with further ranges; changes nothing. Of an environment
+/// it also tells from where the keys there are used, which is what the list of a new key is compared with.
+#[utoipa::path(post, path = "/v1/orgs/{org}/allowlist/preview", tag = "keys", security(("session" = [])),
+    params(("org" = String, Path)), request_body = ThoughtOfRanges, responses(
+    (status = 200, description = "each key with the list that it would have and its calls under it", body = RangesPreviewJson),
+    (status = 422, description = "a field is out of bounds; what is wrong with the list of one key stands under `keys.ID`",
+        body = Problem),
+    (status = 503, description = "the keys have too many calls to look through", body = Problem)))]
+pub(crate) async fn preview_ranges(context: Context) -> Answer {
+    let body: ThoughtOfRanges = context.json().await?;
+    let (choice, add, days) = body.read();
+    let (app, access) = (context.app(), context.access()?);
+    let previewed = keys::preview_ranges(app, &context.caller, access, &choice, &add, days).await?;
+    Ok(HttpResponse::Ok().json(RangesPreviewJson::from(previewed)))
+}
+
+/// Add ranges to the lists of many keys: to all of them or, when one can't be changed, to none.
+#[utoipa::path(post, path = "/v1/orgs/{org}/allowlist/add", tag = "keys", security(("session" = [])),
+    params(("org" = String, Path)), request_body = NewRanges, responses(
+    (status = 200, description = "the keys that were changed, each with its warnings, and those that were left as they are",
+        body = AddedRangesJson),
+    (status = 403, description = "the role may not hand out a scope of a key that would be changed", body = Problem),
+    (status = 422, description = "a field is out of bounds; what is wrong with the list of one key stands under `keys.ID`",
+        body = Problem)))]
+pub(crate) async fn add_ranges(context: Context) -> Answer {
+    let body: NewRanges = context.json().await?;
+    let (app, access) = (context.app(), context.access()?);
+    let added = keys::add_ranges(app, &context.caller, access, body.into()).await?;
+    Ok(HttpResponse::Ok().json(AddedRangesJson::new(app, added)))
 }

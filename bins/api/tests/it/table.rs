@@ -303,7 +303,11 @@ async fn an_admin_is_refused_what_is_for_owners_before_the_body_is_read() {
 #[test]
 fn every_change_in_an_organization_states_its_role() {
     let open = ROUTES.iter().filter(|route| route.who == Who::Member && route.method != "GET");
-    let reading = ["/v1/orgs/{org}/keys/{id}/allowlist/preview", "/v1/orgs/{org}/keys/{id}/explain"];
+    let reading = [
+        "/v1/orgs/{org}/keys/{id}/allowlist/preview",
+        "/v1/orgs/{org}/keys/{id}/explain",
+        "/v1/orgs/{org}/allowlist/preview",
+    ];
     assert_eq!(open.map(|route| route.path).collect::<Vec<_>>(), reading);
 }
 

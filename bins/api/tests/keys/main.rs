@@ -5,8 +5,11 @@
 #[path = "../support/api.rs"]
 mod support;
 
+mod allowlist_add;
+mod allowlist_preview;
 mod canary;
 mod help;
+mod history;
 mod idempotency;
 mod leaks;
 mod lifecycle;

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use serde_json::json;
-use statuspulse_audit::{Action, Class, EventType};
+use statuspulse_audit::{Action, Class, Event, EventType};
 use statuspulse_keys::{Status, VersionState, directory::KeySnapshot};
 use statuspulse_policy::{AllowAny, Allowlist, Cidr, KeyId};
 use statuspulse_store::{
-    AsyncConnection as _,
-    audit::uses::{Calls, sources_of_key},
+    AsyncConnection as _, Conn,
+    audit::uses::{Calls, SourceRow, sources_of_key},
     feed, keys, organizations,
     webhooks::outbox,
 };
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Past calls that a new list is compared with.
-const LOOK_BACK: Duration = Duration::days(7);
+pub(super) const LOOK_BACK: Duration = Duration::days(7);
 /// Warnings about blocked sources, at most.
 const WARNINGS: usize = 50;
 
@@ -69,60 +69,19 @@ pub async fn change(
     let event = caller.event(app, Class::A, Action::KeyUpdate, Some(access.organization.id))?;
     let view = conn
         .transaction(async |conn| {
-            let mut snapshot =
+            let snapshot =
                 keys::lock(conn, Some(access.organization.id), id).await?.ok_or(AppError::NotFound("key"))?;
             let organization =
                 organizations::by_id(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
             let today = Access { organization, right: access.right };
-            today.require_grantable(app, snapshot.key.scopes)?;
-            refuse_revoked(&snapshot.key)?;
             let now = app.env.now();
-            let (seen, before) = (snapshot.key.sequence, snapshot.key.clone());
-            let expires_at = apply(app, &today, &mut snapshot, &change, now)?;
-            let changed = changed_fields(&before, &snapshot, expires_at.is_some());
-            if changed.is_empty() {
-                return Ok((super::view(conn, &today, snapshot, now).await?, false));
+            let judged = Judged::of(app, &today, snapshot, &change, now)?;
+            if judged.changed.is_empty() {
+                return Ok((view(conn, &today, judged.snapshot, now).await?, false));
             }
-            let mut event = event.with("key_id", id.to_string()).with("changed", json!(changed));
-            if changed.contains(&"scopes") {
-                let catalog = app.catalog.load();
-                event = event.with("scopes", json!(catalog.names(snapshot.key.scopes)));
-            }
-            app.recorder.record(conn, event).await?;
-            let recipient_changed = changed.contains(&"successor_public_key");
-            if recipient_changed {
-                let current = current_of(&snapshot)?;
-                News::of_key(EventType::KeyRecipientChanged, &snapshot.key, current, current.expires_at)
-                    .with("sealed", json!(snapshot.key.successor_public_key.is_some()))
-                    .tell(app, conn)
-                    .await?;
-            }
-            // What was sealed to the recipient of before must not open anything, and a slot ends with the version that it
-            // follows; the next round makes another one where one is due.
-            let slot_ends =
-                recipient_changed || expires_at.is_some() || !snapshot.key.auto_rotate && before.auto_rotate;
-            if slot_ends {
-                outbox::forget_sealed_of(conn, id).await?;
-            }
-            snapshot.key.sequence = feed::next(conn).await?;
-            if !keys::update(conn, &snapshot.key, seen).await? {
-                return Err(lost_race());
-            }
-            if slot_ends {
-                keys::remove_slot(conn, id).await?;
-                snapshot.versions.retain(|held| held.state != VersionState::Pending);
-            }
-            if let Some(end) = expires_at {
-                let mut version = current_of(&snapshot)?.clone();
-                version.expires_at = end;
-                version.valid_until = end;
-                if !keys::end_version(conn, &version, version.state, snapshot.key.sequence).await? {
-                    return Err(lost_race());
-                }
-                for held in snapshot.versions.iter_mut().filter(|held| held.number == version.number) {
-                    *held = version.clone();
-                }
-            }
+            judged.record(app, conn, event).await?;
+            let sequence = feed::next(conn).await?;
+            let snapshot = judged.write(conn, sequence).await?;
             Ok::<_, AppError>((view(conn, &today, snapshot, now).await?, true))
         })
         .await?;
@@ -136,6 +95,89 @@ pub async fn change(
         _ => Vec::new(),
     };
     Ok((view, warnings))
+}
+
+/// A change of a locked key that may be made: first its event, then a number of the feed, then its rows. Several in one
+/// transaction take those steps together, for nobody else gets on once the number is taken.
+pub(super) struct Judged {
+    snapshot: KeySnapshot,
+    /// The number that was read.
+    seen: i64,
+    /// Names of the fields that differ; none: there is nothing to write.
+    changed: Vec<&'static str>,
+    end: Option<DateTime<Utc>>,
+    /// Whether the slot that waits ends with it.
+    slot_ends: bool,
+}
+
+impl Judged {
+    /// Judges a change under the organization's settings of today.
+    pub(super) fn of(
+        app: &App,
+        today: &Access,
+        mut snapshot: KeySnapshot,
+        change: &KeyChange,
+        now: DateTime<Utc>,
+    ) -> Result<Self, AppError> {
+        today.require_grantable(app, snapshot.key.scopes)?;
+        refuse_revoked(&snapshot.key)?;
+        let before = snapshot.key.clone();
+        let end = apply(app, today, &mut snapshot, change, now)?;
+        let changed = changed_fields(&before, &snapshot, end.is_some());
+        // What was sealed to the recipient of before must not open anything, and a slot ends with the version that it
+        // follows; the next round makes another one where one is due.
+        let slot_ends = changed.contains(&"successor_public_key")
+            || end.is_some()
+            || !snapshot.key.auto_rotate && before.auto_rotate;
+        Ok(Self { seen: before.sequence, snapshot, changed, end, slot_ends })
+    }
+
+    /// Puts the change into the trail, and tells those who want to know.
+    pub(super) async fn record(&self, app: &App, conn: &mut Conn, event: Event) -> Result<(), AppError> {
+        let (key, changed) = (&self.snapshot.key, &self.changed);
+        let mut event = event.with("key_id", key.id.to_string()).with("changed", json!(changed));
+        if changed.contains(&"scopes") {
+            let catalog = app.catalog.load();
+            event = event.with("scopes", json!(catalog.names(key.scopes)));
+        }
+        app.recorder.record(conn, event).await?;
+        if changed.contains(&"successor_public_key") {
+            let current = current_of(&self.snapshot)?;
+            News::of_key(EventType::KeyRecipientChanged, key, current, current.expires_at)
+                .with("sealed", json!(key.successor_public_key.is_some()))
+                .tell(app, conn)
+                .await?;
+        }
+        if self.slot_ends {
+            outbox::forget_sealed_of(conn, key.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the change under a number of the feed.
+    pub(super) async fn write(self, conn: &mut Conn, sequence: i64) -> Result<KeySnapshot, AppError> {
+        let mut snapshot = self.snapshot;
+        snapshot.key.sequence = sequence;
+        if !keys::update(conn, &snapshot.key, self.seen).await? {
+            return Err(lost_race());
+        }
+        if self.slot_ends {
+            keys::remove_slot(conn, snapshot.key.id).await?;
+            snapshot.versions.retain(|held| held.state != VersionState::Pending);
+        }
+        if let Some(end) = self.end {
+            let mut version = current_of(&snapshot)?.clone();
+            version.expires_at = end;
+            version.valid_until = end;
+            if !keys::end_version(conn, &version, version.state, sequence).await? {
+                return Err(lost_race());
+            }
+            for held in snapshot.versions.iter_mut().filter(|held| held.number == version.number) {
+                *held = version.clone();
+            }
+        }
+        Ok(snapshot)
+    }
 }
 
 /// Puts what was asked into the key; answers the new end, if one was asked for.
@@ -184,7 +226,7 @@ fn apply(
         (None, None) => {}
     }
     if let Some(notes) = &change.allowlist_notes
-        && let Some(notes) = errors.check(notes_for(key.allowlist.as_ref(), notes.clone()))
+        && let Some(notes) = errors.check(notes_for("allowlist_notes", key.allowlist.as_ref(), notes.clone()))
     {
         key.allowlist_notes = notes;
     }
@@ -279,32 +321,42 @@ pub async fn set_allowlist(
             let mut conn = app.pool.get().await?;
             sources_of_key(&mut conn, access.organization.id, id, since, Calls::All).await
         };
-        let sources = read.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, key = %id, "recent sources could not be compared with a new allowlist");
-            warnings.push(Warning {
-                code: "recent_sources_unknown",
-                field: "allowed_cidrs".into(),
-                detail: "the last 7 days could not be looked through; explain shows how a call would be judged".into(),
-            });
-            Vec::new()
-        });
-        let mut blocked: BTreeMap<Option<Cidr>, i64> = BTreeMap::new();
-        for source in sources {
-            let ip = source.ip.map(|network| network.ip());
-            if !ip.is_some_and(|ip| list.contains(ip)) {
-                *blocked.entry(ip.and_then(network_of)).or_default() += source.calls;
-            }
+        match read.await {
+            Ok(sources) => warnings.extend(blocked_sources(list, &sources)),
+            Err(error) => warnings.push(unknown_sources(&error)),
         }
-        warnings.extend(blocked.into_iter().take(WARNINGS).map(|(network, calls)| Warning {
-            code: "blocks_recent_source",
-            field: "allowed_cidrs".into(),
-            detail: match network {
-                Some(network) => {
-                    format!("the new list blocks {network}, from which {calls} calls came in the last 7 days")
-                }
-                None => format!("the new list blocks {calls} calls of the last 7 days whose address was unknown"),
-            },
-        }));
     }
     Ok((view, warnings))
+}
+
+/// A warning for each of the recent sources that a list blocks, at most 50.
+pub(super) fn blocked_sources(list: &Allowlist, sources: &[SourceRow]) -> Vec<Warning> {
+    let mut blocked: BTreeMap<Option<Cidr>, i64> = BTreeMap::new();
+    for source in sources {
+        let ip = source.ip.map(|network| network.ip());
+        if !ip.is_some_and(|ip| list.contains(ip)) {
+            *blocked.entry(ip.and_then(network_of)).or_default() += source.calls;
+        }
+    }
+    let warning = |(network, calls): (Option<Cidr>, i64)| Warning {
+        code: "blocks_recent_source",
+        field: "allowed_cidrs".into(),
+        detail: match network {
+            Some(network) => {
+                format!("the new list blocks {network}, from which {calls} calls came in the last 7 days")
+            }
+            None => format!("the new list blocks {calls} calls of the last 7 days whose address was unknown"),
+        },
+    };
+    blocked.into_iter().take(WARNINGS).map(warning).collect()
+}
+
+/// What is said in place of warnings where the look back took too long.
+pub(super) fn unknown_sources(error: &dyn std::fmt::Display) -> Warning {
+    tracing::warn!(%error, "recent sources could not be compared with a new allowlist");
+    Warning {
+        code: "recent_sources_unknown",
+        field: "allowed_cidrs".into(),
+        detail: "the last 7 days could not be looked through; explain shows how a call would be judged".into(),
+    }
 }

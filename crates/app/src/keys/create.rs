@@ -15,8 +15,8 @@ use statuspulse_store::{
 use zeroize::Zeroizing;
 
 use super::{
-    Issued, KEY_LIMIT, allowlist_for, allowlist_warnings, check_key_name, check_rate_limit, check_recipient, facts,
-    notes_for, scopes_for, view,
+    Issued, KEY_LIMIT, allowlist_for, allowlist_warnings, check_key_name, check_rate_limit, check_recipient,
+    environment_of, facts, notes_for, scopes_for, view,
 };
 use crate::{
     app::App,
@@ -163,15 +163,13 @@ struct Draft {
 fn judge(app: &App, access: &Access, mut input: CreateKey) -> Result<Draft, AppError> {
     let mut errors = Errors::default();
     errors.check(check_key_name(&input.name));
-    let environment = input.environment.parse::<Environment>();
-    let environment = errors
-        .check(environment.map_err(|error| AppError::field("environment", "unknown_environment", error.to_string())));
+    let environment = errors.check(environment_of(&input.environment));
     // What is wrong in any environment is told without one, too.
     let scopes = errors.check(scopes_for(app, environment, input.scopes.as_deref(), input.preset.as_deref()));
     let allowlist = errors.check(allowlist_for(access, input.allowed_cidrs.as_deref(), input.allow_any));
-    let notes = allowlist
-        .as_ref()
-        .and_then(|list| errors.check(notes_for(list.as_ref(), std::mem::take(&mut input.allowlist_notes))));
+    let notes = allowlist.as_ref().and_then(|list| {
+        errors.check(notes_for("allowlist_notes", list.as_ref(), std::mem::take(&mut input.allowlist_notes)))
+    });
     let caps = access.organization.settings.caps;
     let out_of_bounds = |detail: String| AppError::field("expires_in_days", "out_of_bounds", detail);
     let lifespan = match environment {

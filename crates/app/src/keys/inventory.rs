@@ -1,9 +1,10 @@
 //! Keys that want a look (policy §9): what an auditor would ask about first.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use statuspulse_keys::Status;
-use statuspulse_policy::Cidr;
+use statuspulse_policy::{Cidr, Environment};
 use statuspulse_store::{
+    Conn,
     keys::{self, KeyFilter, ListedKey},
     page::Position,
 };
@@ -65,7 +66,7 @@ impl Attention {
         }
     }
 
-    fn fits(self, app: &App, view: &KeyView, now: chrono::DateTime<chrono::Utc>) -> bool {
+    fn fits(self, app: &App, view: &KeyView, now: DateTime<Utc>) -> bool {
         let key = &view.key;
         let wide = |cidr: &Cidr| cidr.length() < if cidr.is_ipv4() { WIDE_V4 } else { WIDE_V6 };
         match self {
@@ -88,19 +89,30 @@ impl Attention {
 pub async fn inventory(app: &App, access: &Access) -> Result<Vec<(Attention, Vec<KeyView>)>, AppError> {
     let now = app.env.now();
     let mut conn = app.conn().await?;
-    let mut living: Vec<ListedKey> = Vec::new();
-    for status in [Status::Active, Status::Disabled] {
-        let filter = KeyFilter { status: Some(status), ..KeyFilter::default() };
-        let (caps, mut after) = (access.organization.settings.caps, None);
-        loop {
-            let page = keys::list(&mut conn, access.organization.id, &filter, &caps, now, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(Position { created_at: last.key.created_at, id: last.key.id.as_uuid() });
-            living.extend(page.into_iter().filter(|listed| !listed.key.canary));
-        }
-    }
-    let pairs = living.into_iter().map(|row| (row.key, row.current)).collect();
+    let living = living(&mut conn, access, None, now).await?.into_iter().filter(|listed| !listed.key.canary);
+    let pairs = living.map(|row| (row.key, row.current)).collect();
     let living = views(&mut conn, access, pairs, now).await?;
     let fitting = |reason: Attention| living.iter().filter(|view| reason.fits(app, view, now)).cloned().collect();
     Ok(Attention::ALL.into_iter().map(|reason| (reason, fitting(reason))).collect())
+}
+
+/// The keys of an organization, or of one environment of it, that are neither revoked nor expired.
+pub(super) async fn living(
+    conn: &mut Conn,
+    access: &Access,
+    environment: Option<Environment>,
+    now: DateTime<Utc>,
+) -> Result<Vec<ListedKey>, AppError> {
+    let mut living: Vec<ListedKey> = Vec::new();
+    for status in [Status::Active, Status::Disabled] {
+        let filter = KeyFilter { status: Some(status), environment, ..KeyFilter::default() };
+        let (caps, mut after) = (access.organization.settings.caps, None);
+        loop {
+            let page = keys::list(conn, access.organization.id, &filter, &caps, now, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(Position { created_at: last.key.created_at, id: last.key.id.as_uuid() });
+            living.extend(page);
+        }
+    }
+    Ok(living)
 }

@@ -72,10 +72,7 @@ pub async fn preview(
     entries: Option<Vec<String>>,
     days: Option<i64>,
 ) -> Result<Preview, AppError> {
-    let days = days.unwrap_or(PREVIEW_DAYS);
-    if !(1..=PREVIEW_MOST).contains(&days) {
-        return Err(AppError::field("days", "out_of_bounds", "1 to 30 days"));
-    }
+    let days = preview_days(days)?;
     // How wide a network may be is asked when the list is set; here everything can be tried.
     let list = entries.map(|entries| Allowlist::parse(&entries, AllowAny::Yes)).transpose();
     let list = list.map_err(|error| allowlist_errors("allowed_cidrs", &error))?;
@@ -88,6 +85,16 @@ pub async fn preview(
     drop(conn);
     note(app, caller, access, id).await?;
     Ok(judge(&rows, list.as_ref()))
+}
+
+/// The days that a preview looks back.
+pub(super) fn preview_days(asked: Option<i64>) -> Result<i64, AppError> {
+    let days = asked.unwrap_or(PREVIEW_DAYS);
+    if (1..=PREVIEW_MOST).contains(&days) {
+        Ok(days)
+    } else {
+        Err(AppError::field("days", "out_of_bounds", "1 to 30 days"))
+    }
 }
 
 /// What a key could do without, from its accepted calls of 30 days.
@@ -141,7 +148,7 @@ pub(super) fn network_of(ip: IpAddr) -> Option<Cidr> {
     Cidr::enclosing(ip, if ip.is_ipv4() { 24 } else { 48 })
 }
 
-fn judge(rows: &[SourceRow], list: Option<&Allowlist>) -> Preview {
+pub(super) fn judge(rows: &[SourceRow], list: Option<&Allowlist>) -> Preview {
     let mut sources: BTreeMap<Option<Cidr>, Source> = BTreeMap::new();
     for row in rows {
         let ip = row.ip.map(|network| network.ip());

@@ -63,6 +63,35 @@ fn revoked_wins_over_expired_and_expired_over_disabled() {
     assert_eq!(statuses, [Status::Disabled, Status::Expired, Status::Revoked]);
 }
 
+fn standing(key: &Key, version: &KeyVersion, day: i64) -> Standing {
+    key.standing(version, &LifespanCaps::default(), DateTime::UNIX_EPOCH + Duration::days(day))
+}
+
+#[test]
+fn each_stored_state_has_its_standing_while_its_time_lasts() {
+    let of = |state| standing(&key(), &KeyVersion { state, ..version(1) }, 89);
+    let states = [VersionState::Live, VersionState::Superseded, VersionState::Pending, VersionState::Revoked];
+    assert_eq!(states.map(of), [Standing::Current, Standing::Overlap, Standing::Pending, Standing::Ended]);
+}
+
+#[test]
+fn an_overlap_ends_with_its_own_moment_and_every_version_with_its_end() {
+    let mut old = KeyVersion { state: VersionState::Superseded, ..version(1) };
+    old.valid_until = DateTime::UNIX_EPOCH + Duration::days(2);
+    let seen = [standing(&key(), &old, 1), standing(&key(), &old, 2), standing(&key(), &version(1), 90)];
+    assert_eq!(seen, [Standing::Overlap, Standing::Ended, Standing::Ended]);
+}
+
+#[test]
+fn a_disabled_key_keeps_its_current_version_and_a_revoked_one_has_none() {
+    let mut disabled = key();
+    disabled.disabled_at = Some(DateTime::UNIX_EPOCH);
+    let mut revoked = key();
+    revoked.revoked_at = Some(DateTime::UNIX_EPOCH);
+    let seen = [standing(&disabled, &version(1), 1), standing(&revoked, &version(1), 1)];
+    assert_eq!(seen, [Standing::Current, Standing::Ended]);
+}
+
 #[test]
 fn a_superseded_version_is_revoked_from_its_end_on() {
     let mut old = version(1);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{BigInt, Bool, Inet, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Bool, Inet, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncConnection as _, RunQueryDsl as _, SimpleAsyncConnection as _};
 use ipnetwork::IpNetwork;
@@ -67,6 +67,61 @@ pub async fn sources_of_key(
         .await?)
     })
     .await
+}
+
+/// The calls of one of several keys from one address.
+#[derive(Debug, Clone)]
+pub struct KeySource {
+    /// The key.
+    pub key: KeyId,
+    /// Its calls.
+    pub source: SourceRow,
+}
+
+/// From where several keys were used since a moment, the calls that were refused among them: as [`sources_of_key`], all of
+/// them in one question and in the same two seconds. None when there are more than 50,000 pairs of key and address: what is
+/// told is whole, or nothing.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn sources_of_keys(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    keys: &[KeyId],
+    since: DateTime<Utc>,
+) -> Result<Option<Vec<KeySource>>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        actor_id: String,
+        #[diesel(embed)]
+        source: SourceRow,
+    }
+    const MOST: usize = 50_000;
+    let rows: Vec<Row> = conn
+        .transaction(async |conn| {
+            conn.batch_execute("SET LOCAL statement_timeout = 2000").await?;
+            Ok::<_, StoreError>(
+                sql_query(format!(
+                    "SELECT actor_id, ip, max(country) AS country, count(*) AS calls FROM audit_events
+                     WHERE organization_id = $1 AND actor_id = ANY($2) AND actor_kind = 'api_key' AND action IN {CALLS}
+                       AND occurred_at >= $3 AND (ip IS NOT NULL OR ip_commit IS NULL)
+                     GROUP BY actor_id, ip ORDER BY calls DESC, actor_id, ip LIMIT {}",
+                    MOST + 1
+                ))
+                .bind::<SqlUuid, _>(organization.as_uuid())
+                .bind::<Array<Text>, _>(keys.iter().map(KeyId::to_string).collect::<Vec<_>>())
+                .bind::<Timestamptz, _>(since)
+                .load(conn)
+                .await?,
+            )
+        })
+        .await?;
+    if rows.len() > MOST {
+        return Ok(None);
+    }
+    let source = |row: Row| row.actor_id.parse().ok().map(|key| KeySource { key, source: row.source });
+    Ok(Some(rows.into_iter().filter_map(source).collect()))
 }
 
 #[derive(QueryableByName)]

@@ -13,7 +13,7 @@ use statuspulse_keys::{
     key::{Creator, Key, KeyVersion, Status},
     lifespan::LifespanCaps,
 };
-use statuspulse_policy::{Environment, OrganizationId};
+use statuspulse_policy::{Environment, KeyId, OrganizationId};
 use uuid::Uuid;
 
 use super::{KeyRow, VersionRow};
@@ -27,6 +27,8 @@ use crate::{
 /// Which keys a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct KeyFilter {
+    /// Only these keys.
+    pub ids: Option<Vec<KeyId>>,
     /// Only this environment.
     pub environment: Option<Environment>,
     /// Only this status.
@@ -88,6 +90,9 @@ pub async fn list(
         .limit(limit)
         .select((KeyRow::as_select(), VersionRow::as_select()))
         .into_boxed();
+    if let Some(ids) = &filter.ids {
+        query = query.filter(keys::id.eq_any(ids.iter().map(|id| id.as_uuid())));
+    }
     if let Some(environment) = filter.environment {
         query = query.filter(keys::environment.eq(environment.as_str()));
     }
@@ -136,6 +141,23 @@ pub async fn list(
     rows.into_iter()
         .map(|(key, version)| Ok(ListedKey { key: key.try_into()?, current: version.try_into()? }))
         .collect()
+}
+
+/// Locks keys of an organization until the end of the transaction, as [`super::lock`] locks one. Always in the order of their
+/// ids: two that lock several keys must not wait for each other. What is not there, or another's, is not locked.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn lock_all(conn: &mut Conn, organization: OrganizationId, ids: &[KeyId]) -> Result<(), StoreError> {
+    let _locked: Vec<Uuid> = keys::table
+        .filter(keys::organization_id.eq(organization.as_uuid()))
+        .filter(keys::id.eq_any(ids.iter().map(|id| id.as_uuid())))
+        .order(keys::id)
+        .select(keys::id)
+        .for_no_key_update()
+        .load(conn)
+        .await?;
+    Ok(())
 }
 
 /// The keys whose name holds a text in any case. What is upper and what lower beyond ASCII is the database's locale's
