@@ -1,0 +1,69 @@
+// What a key could do without, and the two presses that take it away.
+
+import { context, get, ofOrg, patch, put } from "./api.js";
+import { confirm } from "./dialog.js";
+import { h } from "./dom.js";
+import { plural } from "./format.js";
+import { loaded, notify, scopes, section } from "./parts.js";
+
+/** A section with what the last days of calls suggest. `current()` is the key as it is now; the element has `load()`. */
+export function suggestions(current, changed) {
+  const view = loaded(() => get(ofOrg(`/keys/${current().id}/suggestions`)), (answer) => h("div", { class: "grid" },
+    unused(answer, current(), changed), addresses(answer, current(), changed)));
+  const element = section("Suggestions", { lead: "Drawn from the calls of this key. Nothing changes until you say so." }, view);
+  element.load = view.load;
+  return element;
+}
+
+/** Whether the person at hand may change this key. The API has the last word, on each scope too. */
+const changeable = (key) => context.role !== "auditor" && (key.status === "active" || key.status === "disabled");
+
+const basisOf = ({ calls, days }) => `${plural(calls, "accepted call")} in the last ${plural(days, "day")}`;
+
+function part(title, ...children) {
+  return h("div", {}, h("h3", {}, title), children);
+}
+
+function unused({ unused_scopes: idle, basis }, key, changed) {
+  const rest = key.scopes.filter((scope) => !idle.includes(scope));
+  if (!basis.calls) return part("Scopes", h("p", { class: "quiet" }, `No accepted calls in the last ${plural(basis.days, "day")}, so nothing can be said about its scopes yet.`));
+  if (!idle.length) return part("Scopes", h("p", { class: "quiet" }, `Every scope was needed by ${basisOf(basis)}. There is nothing to remove.`));
+  const text = h("p", {}, `${plural(idle.length, "scope")} of ${key.scopes.length} went unused by ${basisOf(basis)}:`);
+  if (!rest.length) return part("Scopes", text, scopes(idle), h("p", { class: "hint" }, "A key keeps at least one scope. Revoke the key if nothing needs it."));
+  const act = async () => {
+    changed(await patch(ofOrg(`/keys/${key.id}`), { scopes: rest }));
+    notify(`Removed ${plural(idle.length, "unused scope")}.`);
+  };
+  return part("Scopes", text, scopes(idle), changeable(key) ? h("div", { class: "follow" }, h("button", {
+    type: "button", class: "button", onclick: () => confirm("Remove unused scopes", {
+      text: ["The key loses these scopes at once, in all its versions:", scopes(idle), h("p", { class: "part" }, "It keeps:"), scopes(rest),
+        h("p", { class: "part quiet" }, "Calls that are made less often than the days looked at may need one of them. You can give it back later.")],
+      label: "Remove unused scopes", act,
+    }),
+  }, "Remove unused scopes")) : null);
+}
+
+function addresses({ allowlist, basis }, key, changed) {
+  const ranges = (list) => h("span", { class: "codes" }, list.map((range) => h("code", {}, range)));
+  const now = key.allowed_cidrs;
+  if (!basis.calls) return part("Allowlist", h("p", { class: "quiet" }, `No accepted calls in the last ${plural(basis.days, "day")}, so no list can be drawn up yet.`));
+  if (!allowlist.length) return part("Allowlist", h("p", { class: "quiet" }, "The calls came from too many networks, or from unknown ones, for a list."));
+  const gone = (now ?? []).filter((range) => !allowlist.includes(range));
+  const fresh = allowlist.filter((range) => !now?.includes(range));
+  if (!gone.length && !fresh.length) return part("Allowlist", h("p", { class: "quiet" }, `The allowlist is what ${basisOf(basis)} needed. There is nothing to change.`));
+  const act = async () => {
+    const { key: changedKey, warnings } = await put(ofOrg(`/keys/${key.id}/allowlist`), { allowed_cidrs: allowlist });
+    changed(changedKey);
+    notify(["The allowlist is in force.", ...warnings.map((warning) => warning.detail)].join(" "));
+  };
+  return part("Allowlist", h("p", {}, `All of ${basisOf(basis)} came from:`), ranges(allowlist), changeable(key) ? h("div", { class: "follow" }, h("button", {
+    type: "button", class: "button", onclick: () => confirm("Use this allowlist", {
+      text: ["From now on only these addresses may use the key:", ranges(allowlist),
+        now ? null : h("p", { class: "part" }, "Now any address may use it."),
+        gone.length ? [h("p", { class: "part" }, "No longer in the list:"), ranges(gone)] : null,
+        now && fresh.length ? [h("p", { class: "part" }, "New in the list:"), ranges(fresh)] : null,
+        h("p", { class: "part quiet" }, "Calls from anywhere else are refused with 403.")],
+      label: "Use this list", act,
+    }),
+  }, "Use this list")) : null);
+}
