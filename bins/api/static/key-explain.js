@@ -14,7 +14,7 @@ const STEPS = {
 /** A section with the form and, once asked, the verdict. */
 export function explainer(id) {
   const said = problem();
-  const verdict = h("div", { tabindex: "-1", class: "verdict" });
+  const verdict = h("div", { class: "verdict" });
   const button = h("button", { type: "submit", class: "button strong" }, "Explain");
   const form = h("form", {
     onsubmit: async (event) => {
@@ -24,7 +24,7 @@ export function explainer(id) {
         const answer = await post(ofOrg(`/keys/${id}/explain`), call);
         clearErrors(form, said);
         replace(verdict, told(call, answer));
-        verdict.focus();
+        verdict.firstElementChild.focus();
       }, (error) => {
         replace(verdict);
         showErrors(form, said, error);
@@ -42,9 +42,14 @@ export function explainer(id) {
 
 function told(call, { allowed, code, status, steps }) {
   return [
-    h("p", { class: "name" }, badge(allowed ? "allowed" : "refused", allowed ? "good" : "bad"), ` ${call.method} ${call.path} from ${call.client_ip}: `,
-      h("span", {}, `${status} ${code}`)),
-    h("ol", { class: "steps" }, steps.map((step) => h("li", {},
-      badge(...(OUTCOMES[step.outcome] ?? [step.outcome, ""])), h("div", {}, h("span", { class: "name" }, STEPS[step.step] ?? words(step.step)), h("p", { class: "quiet" }, step.detail))))),
+    h("p", { class: "name", tabindex: "-1" }, badge(allowed ? "allowed" : "refused", allowed ? "good" : "bad"),
+      ` ${call.method} ${call.path} from ${call.client_ip}: ${status} `, h("code", {}, code)),
+    h("ol", { class: "steps" }, steps.map(({ step, outcome, detail }) => h("li", {}, badge(...(OUTCOMES[outcome] ?? [outcome, ""])),
+      h("div", {}, h("span", { class: "name" }, STEPS[step] ?? words(step)), h("p", { class: "quiet" }, coded(detail)))))),
   ];
+}
+
+/** The API puts names between backticks. */
+function coded(text) {
+  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
 }

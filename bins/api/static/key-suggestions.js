@@ -9,8 +9,16 @@ import { loaded, notify, scopes, section } from "./parts.js";
 /** A section with what the last days of calls suggest. `current()` is the key as it is now; the element has `load()`. */
 export function suggestions(current, changed) {
   const view = loaded(() => get(ofOrg(`/keys/${current().id}/suggestions`)), (answer) => h("div", { class: "grid" },
-    unused(answer, current(), changed), addresses(answer, current(), changed)));
+    unused(answer, current(), done), addresses(answer, current(), done)));
   const element = section("Suggestions", { lead: "Drawn from the calls of this key. Nothing changes until you say so." }, view);
+  const heading = element.querySelector("h2");
+  heading.tabIndex = -1;
+  // The pressed button goes when there is nothing left to do.
+  const done = (key, text) => {
+    changed(key);
+    notify(text);
+    setTimeout(() => heading.focus());
+  };
   element.load = view.load;
   return element;
 }
@@ -24,15 +32,14 @@ function part(title, ...children) {
   return h("div", {}, h("h3", {}, title), children);
 }
 
-function unused({ unused_scopes: idle, basis }, key, changed) {
+function unused({ unused_scopes: idle, basis }, key, done) {
   const rest = key.scopes.filter((scope) => !idle.includes(scope));
   if (!basis.calls) return part("Scopes", h("p", { class: "quiet" }, `No accepted calls in the last ${plural(basis.days, "day")}, so nothing can be said about its scopes yet.`));
   if (!idle.length) return part("Scopes", h("p", { class: "quiet" }, `Every scope was needed by ${basisOf(basis)}. There is nothing to remove.`));
   const text = h("p", {}, `${plural(idle.length, "scope")} of ${key.scopes.length} went unused by ${basisOf(basis)}:`);
   if (!rest.length) return part("Scopes", text, scopes(idle), h("p", { class: "hint" }, "A key keeps at least one scope. Revoke the key if nothing needs it."));
   const act = async () => {
-    changed(await patch(ofOrg(`/keys/${key.id}`), { scopes: rest }));
-    notify(`Removed ${plural(idle.length, "unused scope")}.`);
+    done(await patch(ofOrg(`/keys/${key.id}`), { scopes: rest }), `Removed ${plural(idle.length, "unused scope")}.`);
   };
   return part("Scopes", text, scopes(idle), changeable(key) ? h("div", { class: "follow" }, h("button", {
     type: "button", class: "button", onclick: () => confirm("Remove unused scopes", {
@@ -43,7 +50,7 @@ function unused({ unused_scopes: idle, basis }, key, changed) {
   }, "Remove unused scopes")) : null);
 }
 
-function addresses({ allowlist, basis }, key, changed) {
+function addresses({ allowlist, basis }, key, done) {
   const ranges = (list) => h("span", { class: "codes" }, list.map((range) => h("code", {}, range)));
   const now = key.allowed_cidrs;
   if (!basis.calls) return part("Allowlist", h("p", { class: "quiet" }, `No accepted calls in the last ${plural(basis.days, "day")}, so no list can be drawn up yet.`));
@@ -53,8 +60,7 @@ function addresses({ allowlist, basis }, key, changed) {
   if (!gone.length && !fresh.length) return part("Allowlist", h("p", { class: "quiet" }, `The allowlist is what ${basisOf(basis)} needed. There is nothing to change.`));
   const act = async () => {
     const { key: changedKey, warnings } = await put(ofOrg(`/keys/${key.id}/allowlist`), { allowed_cidrs: allowlist });
-    changed(changedKey);
-    notify(["The allowlist is in force.", ...warnings.map((warning) => warning.detail)].join(" "));
+    done(changedKey, ["The allowlist is in force.", ...warnings.map((warning) => warning.detail)].join(" "));
   };
   return part("Allowlist", h("p", {}, `All of ${basisOf(basis)} came from:`), ranges(allowlist), changeable(key) ? h("div", { class: "follow" }, h("button", {
     type: "button", class: "button", onclick: () => confirm("Use this allowlist", {

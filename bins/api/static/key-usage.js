@@ -8,10 +8,11 @@ import { empty, loaded, section, table } from "./parts.js";
 
 const SERIES = [["accepted", "Accepted", "calls"], ["refused", "Refused", "refused"]];
 
-/** A section with the chart of a key's calls and the countries they came from. */
-export function usage(key) {
+/** A section with the chart of a key's calls and the countries they came from. `current()` is the key as it is now. */
+export function usage(current) {
+  const { id } = current();
   let days = 7;
-  const view = loaded(() => get(ofOrg(`/keys/${key.id}/usage`), { days }), (answer) => [chart(answer, key), places(answer.places)]);
+  const view = loaded(() => get(ofOrg(`/keys/${id}/usage`), { days }), (answer) => [chart(answer, current()), places(answer.places)]);
   view.classList.add("usage");
   const buttons = [[1, "24 hours"], [7, "7 days"]].map(([value, text]) => h("button", {
     type: "button", class: "button small", "aria-pressed": String(value === days),
@@ -23,7 +24,8 @@ export function usage(key) {
   }, text));
   return section("Usage", {
     id: "usage",
-    actions: [h("div", { class: "switch", role: "group", "aria-label": "Time shown" }, buttons), h("a", { class: "button small", href: pageUrl("/audit", { actor: key.id }) }, "Show in audit log")],
+    actions: [h("div", { class: "switch", role: "group", "aria-label": "Time shown" }, buttons),
+      h("a", { class: "button small", href: pageUrl("/audit", { actor: id }) }, "Show in audit log")],
   }, view);
 }
 

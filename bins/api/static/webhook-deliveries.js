@@ -11,26 +11,31 @@ const ERRORS = {
   no_answer: "no answer", redirect: "answered with a redirect", gone: "answered that it is gone", bad_status: "answered with an error",
 };
 
-/** The deliveries of an endpoint, newest first. The element has `load()`, and `follow()` for after something was queued. */
+/** The deliveries of an endpoint, newest first. The element has `load()`, and `follow(meanwhile)` for when something was queued:
+ *  it looks again until there can be an answer. */
 export function deliveries(webhook, changeable) {
   let wanted = "";
   const path = ofOrg(`/webhooks/${webhook.id}/deliveries`);
   const columns = [
-    ["Event", (item) => h("code", {}, item.type)],
-    ["Status", (item) => badge(...(STATUSES[item.status] ?? [item.status, ""]))],
+    ["Event", (item) => [h("code", {}, item.type), h("br", {}), when(item.created_at)]],
+    ["Status", state],
     ["Attempts", (item) => [plural(item.attempts, "attempt"), item.last_attempt_at ? [", last ", when(item.last_attempt_at)] : null]],
     ["Answer", answer],
     ["Next attempt", (item) => (item.next_attempt_at ? when(item.next_attempt_at) : h("span", { class: "quiet" }, "none"))],
-    ["Queued", (item) => when(item.created_at)],
   ];
   if (changeable) columns.push(["Action", (item) => retryButton(item)]);
   const rows = list((cursor) => get(path, { cursor, limit: 20, status: wanted }), (items) => table(`Deliveries to ${webhook.url}`, columns, items),
     () => empty("No deliveries", wanted ? "None has this status." : "Send a test to see the first one."));
   rows.classList.add("short");
-  const follow = () => {
+  // The endpoint's answer takes a moment.
+  const follow = async (meanwhile) => {
     rows.load();
-    // The answer takes a moment.
-    for (const wait of [1500, 5000]) setTimeout(() => { if (rows.isConnected) rows.load(); }, wait);
+    for (const wait of [1500, 3500]) {
+      await new Promise((go) => setTimeout(go, wait));
+      if (!rows.isConnected) return;
+      rows.load();
+      await meanwhile?.();
+    }
   };
   function retryButton(item) {
     const button = h("button", {
@@ -39,7 +44,7 @@ export function deliveries(webhook, changeable) {
         await post(`${path}/${item.id}/retry`);
         notify(`${item.type} is sent again.`);
         select.focus();
-        follow();
+        follow().catch(complain);
       }, complain),
     }, "Retry");
     return button;
@@ -55,6 +60,11 @@ export function deliveries(webhook, changeable) {
   const element = h("div", { class: "deliveries" }, h("div", { class: "filters" }, filter,
     h("button", { type: "button", class: "button", onclick: () => rows.load() }, "Refresh")), rows);
   return Object.assign(element, { load: rows.load, follow });
+}
+
+function state({ status, error }) {
+  if (status === "pending" && error) return badge("waits to retry", "warn");
+  return badge(...(STATUSES[status] ?? [status, ""]));
 }
 
 function answer(item) {

@@ -105,10 +105,15 @@ function checkboxes(chosen, oneKey) {
 function keyChoice(changed) {
   const found = field({ label: "Key", name: "key_id", options: [["", "Type a name first", true]], required: true });
   const select = found.querySelector("select");
+  const nothing = (text) => h("option", { value: "", disabled: true, selected: true }, text);
+  let asked = "";
   const search = settled(async (text) => {
-    const { items } = await get(ofOrg("/keys"), { q: text, limit: 20 });
-    replace(select, items.length ? items.map((key) => h("option", { value: key.id }, `${key.name} · ${key.environment} · ${key.hint}`))
-      : h("option", { value: "", disabled: true, selected: true }, "No key has this in its name"));
+    asked = text;
+    const options = await get(ofOrg("/keys"), { q: text, limit: 20 }).then(
+      ({ items }) => (items.length ? items.map((key) => h("option", { value: key.id }, `${key.name} · ${key.environment} · ${key.hint}`)) : nothing("No key has this in its name")),
+      (error) => nothing(error.message));
+    // A slow answer must not take the place of a later one.
+    if (asked === text) replace(select, options);
   });
   const one = h("div", { class: "pair", hidden: true },
     field({ label: "Find a key", name: "", type: "search", hint: "A part of its name, its ID or its hint", oninput: (event) => search(event.target.value), autocomplete: "off" }), found);

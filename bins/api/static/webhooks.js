@@ -40,7 +40,7 @@ export function webhooks({ keyId } = {}) {
     "A webhook tells a service of yours, or a Slack channel, what happens to keys: that one expires soon, was rotated, or has leaked."));
   rows.classList.add("short");
   rows.load();
-  return h("div", { class: "webhooks" }, changeable ? h("div", { class: "lead" }, add) : null, rows);
+  return h("div", { class: "webhooks" }, changeable ? h("div", { class: "webhook-add" }, add) : null, rows);
 }
 
 /** A page of endpoints. The API doesn't filter by key, so pages that hold none of this key's are passed over. */
@@ -51,6 +51,20 @@ async function page(keyId, cursor) {
     if (keyId) answer.items = answer.items.filter((webhook) => webhook.key_id === keyId);
   } while (!answer.items.length && answer.next_cursor);
   return answer;
+}
+
+const names = new Map();
+let turn = Promise.resolve();
+
+/** A link to a key, with its name as soon as that is there. Names are asked for one after the other. */
+function keyLink(id) {
+  const link = h("a", { href: pageUrl(`/keys/${id}`) }, "one key");
+  if (!names.has(id)) {
+    turn = turn.then(() => get(ofOrg(`/keys/${id}`))).then((key) => key.name, () => "one key");
+    names.set(id, turn);
+  }
+  names.get(id).then((name) => { link.textContent = name; });
+  return link;
 }
 
 /** One endpoint. Its buttons stay where they are when it changes, and keep the focus. */
@@ -80,7 +94,7 @@ function card(first, { changeable, gone, keyId }) {
     notify("A test is on its way.");
     sent.hidden = false;
     toggle.setAttribute("aria-expanded", "true");
-    sent.follow();
+    sent.follow(async () => changed(await get(path))).catch(complain);
   }, complain));
   const edit = button("Edit", async () => {
     const now = await editWebhook(webhook);
@@ -137,10 +151,10 @@ function summary(webhook, keyId) {
   return h("div", { class: "stack" },
     h("p", { class: "line" }, failing ? badge("failing", "warn") : badge(webhook.status, webhook.status === "active" ? "good" : "warn"),
       badge(webhook.kind === "slack" ? "Slack" : "Standard"),
-      keyId ? null : webhook.key_id ? h("a", { href: pageUrl(`/keys/${webhook.key_id}`) }, "events of one key") : h("span", { class: "quiet" }, "events of all keys"),
+      keyId ? null : webhook.key_id ? h("span", { class: "quiet" }, "events of ", keyLink(webhook.key_id)) : h("span", { class: "quiet" }, "events of all keys"),
       h("span", { class: "quiet" }, "added ", when(webhook.created_at))),
-    failing ? h("p", {}, "Failing since ", when(webhook.failing_since), ". It is disabled when it fails for five days.") : null,
+    failing ? h("p", {}, "It began to fail ", when(webhook.failing_since), ". After five days it is disabled.") : null,
     webhook.status === "disabled" ? h("p", {}, REASONS[webhook.disabled_reason] ?? "It gets no events.") : null,
-    webhook.previous_secret_until ? h("p", { class: "quiet" }, "The old signing secret is in use too until ", when(webhook.previous_secret_until), ".") : null,
+    webhook.previous_secret_until ? h("p", { class: "quiet" }, "The old signing secret stops signing ", when(webhook.previous_secret_until), ".") : null,
     scopes(webhook.events));
 }

@@ -2,7 +2,7 @@
 
 import { ApiError, context, get, ofOrg, pageUrl } from "../api.js";
 import { h, replace } from "../dom.js";
-import { absolute, number, relative, when } from "../format.js";
+import { number, plural, relative, when } from "../format.js";
 import { actionsFor } from "../key-actions.js";
 import { explainer } from "../key-explain.js";
 import { suggestions } from "../key-suggestions.js";
@@ -47,7 +47,8 @@ function show(main, crumbs, first, descriptions) {
   const id = first.id;
   let key = first;
   const record = h("div", {});
-  const history = versions(id);
+  const life = h("div", { class: "life" });
+  const history = versions(id, (version) => replace(life, lifeLeft(version)));
   // What follows from the key is asked for again when it has changed; its usage and its webhooks stay as they are.
   const changed = (now) => {
     key = now;
@@ -59,10 +60,10 @@ function show(main, crumbs, first, descriptions) {
   const draw = () => {
     name(crumbs, key.name);
     replace(document.getElementById("actions"), actionsFor(key, changed));
-    replace(record, notes(key), h("div", { class: "grid key-record" }, details(key), rights(key, descriptions)));
+    replace(record, notes(key), h("div", { class: "grid key-record" }, details(key, life), rights(key, descriptions)));
   };
   draw();
-  replace(main, record, usage(key), advice, explainer(id), section("Versions", {
+  replace(main, record, usage(() => key), advice, explainer(id), section("Versions", {
     lead: "Each rotation makes a new version of the key. Name, scopes, allowlist and webhooks stay the same.",
   }, history), section("Webhooks of this key", {
     lead: ["These endpoints get only the events of this key. Endpoints for all keys are in ", h("a", { href: pageUrl("/security") }, "Security Controls"), "."],
@@ -79,7 +80,7 @@ function notes(key) {
   }
   if (key.status === "expired") return note("This key expired ", when(key.expires_at), ". Make a new one to replace it.");
   if (key.successor) return successor(key);
-  if (key.status === "disabled") return note("This key is disabled", key.disabled_at ? [" since ", when(key.disabled_at)] : null, ". All its calls are refused until it is enabled.");
+  if (key.status === "disabled") return note("This key was disabled", key.disabled_at ? [" (", when(key.disabled_at), ")"] : null, ". All its calls are refused until it is enabled.");
   if (left < 14 * DAY && !key.auto_rotate) return note(`This key expires ${relative(key.expires_at)}. Rotate it before then, or switch Auto-Rotate on.`);
   return null;
 }
@@ -88,29 +89,28 @@ function notes(key) {
 function successor(key) {
   const { status: state, available_until: until } = key.successor;
   if (state === "claimed") {
-    return h("div", { class: "note" }, "The next version has been picked up. The version before works until ", when(until), ".");
+    return h("div", { class: "note" }, "The next version has been picked up. The one before stops working ", when(until), ".");
   }
   const command = `curl -X POST -H "Authorization: Bearer $API_KEY" ${location.origin}${context.base}/v1/keys/self/successor`;
   return h("div", { class: "note" },
     h("p", { class: "name" }, "The next version is ready to be picked up"),
-    h("p", {}, "Your client fetches it with the present key, once, before ", when(until), ". The answer holds the new key; the present one works until it expires."),
+    h("p", {}, "Your client fetches it with the present key, once. The answer holds the new key; the present one works until it expires. The offer ends ", when(until), "."),
     h("pre", { tabindex: "0", role: "region", "aria-label": "Command that picks up the next version" }, command), copyButton(command, "Copy the command"),
     key.successor_public_key ? h("p", { class: "hint" }, "It was also sent, sealed to the key's public key, with the webhook event ", h("code", {}, "key.successor_ready"), ".") : null);
 }
 
-function details(key) {
+function details(key, life) {
   return section("Details", {}, facts([
     ["Status", status(key.status), key.canary ? [" ", badge("canary", "warn"), h("p", { class: "hint" }, "A trap: nobody should use it, and any call with it opens an alert.")] : null],
     ["Key", h("code", {}, key.hint)],
     ["Environment", key.environment],
-    ["Expires", expiry(key)],
+    ["Expires", when(key.expires_at), key.status === "revoked" || key.status === "expired" ? null : life],
     ["Auto-Rotate", key.auto_rotate ? "On: the next version is prepared before this one expires" : "Off"],
     ["Rate limit", key.rate_limit_per_minute ? `${number(key.rate_limit_per_minute)} calls a minute` : "None"],
     ["Last used", when(key.last_used_at), key.last_used_ips.length ? h("p", { class: "codes" }, key.last_used_ips.map((address) => h("code", {}, address))) : null],
     ["Created", when(key.created_at), h("p", { class: "quiet" }, "by ", creator(key.created_by))],
     ["Version", String(key.version)],
     ["ID", h("span", { class: "copied" }, h("code", {}, key.id), copyButton(key.id, "Copy ID"))],
-    ["Audit", h("a", { href: pageUrl("/audit", { actor: key.id }) }, "Everything this key did")],
   ]));
 }
 
@@ -118,16 +118,12 @@ export function creator({ kind, email, id }) {
   return email ?? (kind === "operator" ? "an operator" : `user ${id}`);
 }
 
-/** The end of the key, and how much of its life is left. */
-function expiry(key) {
-  const end = new Date(key.expires_at).getTime();
-  const whole = Math.max(1, end - new Date(key.created_at).getTime());
-  const left = Math.max(0, end - Date.now());
-  const days = Math.ceil(left / DAY);
+/** How much of the life of the current version is left. */
+function lifeLeft({ created_at: begin, expires_at: end }) {
+  const whole = Math.max(1, new Date(end) - new Date(begin));
+  const left = Math.max(0, new Date(end) - Date.now());
   const tone = left < 3 * DAY ? "bad" : left < 14 * DAY ? "warn" : "";
-  if (key.status === "revoked" || key.status === "expired") return when(key.expires_at);
-  return [when(key.expires_at), bar(left / whole, tone),
-    h("p", { class: "hint" }, `${number(days)} of ${number(Math.ceil(whole / DAY))} days left since it was created ${absolute(key.created_at)}`)];
+  return [bar(left / whole, tone), h("p", { class: "hint" }, `${Math.round((left / whole) * 100)}% of ${plural(Math.round(whole / DAY), "day")} left`)];
 }
 
 /** What the key may do, and from where. */
@@ -144,8 +140,15 @@ const STATES = {
   current: ["current", "good"], overlap: ["overlap", "warn"], pending: ["waits to be picked up", ""], ended: ["ended", ""],
 };
 
-function versions(id) {
-  const element = list((cursor) => get(ofOrg(`/keys/${id}/versions`), { cursor }), (items) => table("Versions, newest first", [
+/** The versions, newest first; `found` is told the current one. */
+function versions(id, found) {
+  const fetchPage = async (cursor) => {
+    const page = await get(ofOrg(`/keys/${id}/versions`), { cursor });
+    const current = page.items.find((item) => item.state === "current");
+    if (current) found(current);
+    return page;
+  };
+  const element = list(fetchPage, (items) => table("Versions, newest first", [
     ["Version", (item) => String(item.version)],
     ["Key", (item) => (item.hint ? h("code", {}, item.hint) : h("span", { class: "quiet" }, "made when it is picked up"))],
     ["State", (item) => badge(...(STATES[item.state] ?? [item.state, ""]))],
