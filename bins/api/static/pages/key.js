@@ -43,8 +43,24 @@ function name(crumbs, text) {
   crumbs.lastElementChild.textContent = text;
 }
 
+/** The buttons above are made anew when the key changes: once all dialogs are closed the focus goes to the one at the place of
+ *  the pressed one, or to the heading. */
+function focusKeeper() {
+  const actions = document.getElementById("actions");
+  const heading = document.querySelector("h1");
+  let pressed = -1;
+  heading.tabIndex = -1;
+  actions.addEventListener("click", (event) => { pressed = [...actions.children].indexOf(event.target.closest("#actions > *")); });
+  return function keepFocus() {
+    const dialog = document.querySelector("dialog[open]");
+    if (dialog) dialog.addEventListener("close", () => setTimeout(keepFocus));
+    else if (document.activeElement === document.body) (actions.children[pressed] ?? heading).focus();
+  };
+}
+
 function show(main, crumbs, first, descriptions) {
   const id = first.id;
+  const keepFocus = focusKeeper();
   let key = first;
   const record = h("div", {});
   const life = h("div", { class: "life" });
@@ -53,6 +69,7 @@ function show(main, crumbs, first, descriptions) {
   const changed = (now) => {
     key = now;
     draw();
+    keepFocus();
     history.load();
     advice.load();
   };
