@@ -31,8 +31,14 @@ export function bars(title, buckets, series, { more } = {}) {
     h("figcaption", {}, sums.map(([name, tone, sum]) => h("span", { class: "key" }, h("span", { class: `swatch ${tone}` }), `${name}: ${number(sum)}`)),
       h("span", { class: "quiet" }, `highest: ${number(highest)}`)),
     h("details", {}, h("summary", {}, "As a table"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title} as a table` },
-      h("table", { class: "plain" }, h("caption", { class: "hidden" }, title), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), series.map(([, name]) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, buckets.filter((bucket) => total(bucket) > 0).map((bucket) => h("tr", {}, h("th", { scope: "row" }, absolute(bucket.at)), series.map(([key]) => h("td", {}, number(bucket[key]))))))))));
+      numbersTable(title, buckets.filter((bucket) => total(bucket) > 0), series))));
+}
+
+function numbersTable(title, buckets, series) {
+  const row = (bucket) => h("tr", {}, h("th", { scope: "row" }, absolute(bucket.at)), series.map(([key]) => h("td", {}, number(bucket[key]))));
+  return h("table", { class: "plain" }, h("caption", { class: "hidden" }, title),
+    h("thead", {}, h("tr", {}, ["Time", ...series.map(([, name]) => name)].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, buckets.map(row)));
 }
 
 /** The bars, each one wide. */
@@ -71,7 +77,8 @@ function plot(title, summary, buckets, rects, say) {
   };
   const area = h("div", { class: "plot", onpointermove: point, onpointerdown: point },
     svg("svg", { viewBox: `0 0 ${Math.max(1, buckets.length)} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": summary },
-      mark, [0, HEIGHT / 2, HEIGHT].map((y) => svg("line", { x1: 0, x2: buckets.length, y1: y, y2: y, class: y === HEIGHT ? "axis" : "grid-line" })), rects),
+      mark, [[0, "grid-line"], [HEIGHT / 2, "grid-line"], [HEIGHT, "axis"]].map(([y, name]) =>
+        svg("line", { x1: 0, x2: buckets.length, y1: y, y2: y, class: name })), rects),
     slider);
   return h("div", { class: "plot-column" }, area, h("div", { class: "plot-times", "aria-hidden": "true" }, times(buckets)), readout);
 }

@@ -32,12 +32,19 @@ function part(title, ...children) {
   return h("div", {}, h("h3", {}, title), children);
 }
 
+/** The same where there is nothing to suggest, with the reason. */
+function nothing(title, why) {
+  return part(title, h("p", { class: "quiet" }, why));
+}
+
 function unused({ unused_scopes: idle, basis }, key, done) {
   const rest = key.scopes.filter((scope) => !idle.includes(scope));
-  if (!basis.calls) return part("Scopes", h("p", { class: "quiet" }, `No accepted calls in the last ${plural(basis.days, "day")}, so nothing can be said about its scopes yet.`));
-  if (!idle.length) return part("Scopes", h("p", { class: "quiet" }, `Every scope was needed by ${basisOf(basis)}. There is nothing to remove.`));
+  if (!basis.calls) return nothing("Scopes", `No accepted calls in the last ${plural(basis.days, "day")}, so nothing can be said yet.`);
+  if (!idle.length) return nothing("Scopes", `Every scope was needed by ${basisOf(basis)}. There is nothing to remove.`);
   const text = h("p", {}, `${plural(idle.length, "scope")} of ${key.scopes.length} went unused by ${basisOf(basis)}:`);
-  if (!rest.length) return part("Scopes", text, scopes(idle), h("p", { class: "hint" }, "A key keeps at least one scope. Revoke the key if nothing needs it."));
+  if (!rest.length) {
+    return part("Scopes", text, scopes(idle), h("p", { class: "hint" }, "A key keeps at least one scope. Revoke it if nothing needs it."));
+  }
   const act = async () => {
     done(await patch(ofOrg(`/keys/${key.id}`), { scopes: rest }), `Removed ${plural(idle.length, "unused scope")}.`);
   };
@@ -53,11 +60,11 @@ function unused({ unused_scopes: idle, basis }, key, done) {
 function addresses({ allowlist, basis }, key, done) {
   const ranges = (list) => h("span", { class: "codes" }, list.map((range) => h("code", {}, range)));
   const now = key.allowed_cidrs;
-  if (!basis.calls) return part("Allowlist", h("p", { class: "quiet" }, `No accepted calls in the last ${plural(basis.days, "day")}, so no list can be drawn up yet.`));
-  if (!allowlist.length) return part("Allowlist", h("p", { class: "quiet" }, "The calls came from too many networks, or from unknown ones, for a list."));
+  if (!basis.calls) return nothing("Allowlist", `No accepted calls in the last ${plural(basis.days, "day")}, so no list can be drawn up yet.`);
+  if (!allowlist.length) return nothing("Allowlist", "The calls came from too many networks, or from unknown ones, for a list.");
   const gone = (now ?? []).filter((range) => !allowlist.includes(range));
   const fresh = allowlist.filter((range) => !now?.includes(range));
-  if (!gone.length && !fresh.length) return part("Allowlist", h("p", { class: "quiet" }, `The allowlist is what ${basisOf(basis)} needed. There is nothing to change.`));
+  if (!gone.length && !fresh.length) return nothing("Allowlist", `The allowlist is what ${basisOf(basis)} needed. There is nothing to change.`);
   const act = async () => {
     const { key: changedKey, warnings } = await put(ofOrg(`/keys/${key.id}/allowlist`), { allowed_cidrs: allowlist });
     done(changedKey, ["The allowlist is in force.", ...warnings.map((warning) => warning.detail)].join(" "));

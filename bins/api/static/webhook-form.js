@@ -31,6 +31,8 @@ const EVENTS = [
   ]],
 ];
 const FIRST_CHOSEN = ["key.expiring", "key.expired", "key.leaked", "alert.opened"];
+const SLACK = "Messages in a channel. In Slack, open your app's settings, switch on Incoming Webhooks, choose Add New Webhook to Workspace, "
+  + "pick the channel, and copy the webhook URL.";
 const PLACEHOLDERS = { standard: "https://example.com/hooks/statuspulse", slack: "https://hooks.slack.com/services/…" };
 
 /** Asks for a new endpoint, for one key if `keyId` says which; the promise is the endpoint, or `undefined`. */
@@ -46,7 +48,9 @@ export function createWebhook(keyId) {
 
 /** Asks for what of an endpoint can be changed. */
 export function editWebhook(webhook) {
-  return ask("Edit webhook", { webhook, keyId: webhook.key_id }, "Save", ({ url, events }) => patch(ofOrg(`/webhooks/${webhook.id}`), { url, events }));
+  return ask("Edit webhook", { webhook, keyId: webhook.key_id }, "Save", ({ url, events }) =>
+    // An address that stays needn't be looked up again.
+    patch(ofOrg(`/webhooks/${webhook.id}`), { url: url === webhook.url ? undefined : url, events }));
 }
 
 /** The secret, until somebody says that they have it. */
@@ -54,14 +58,18 @@ export function showSecret(secret, title) {
   return open(title, (close) => h("div", {},
     h("p", {}, "Your endpoint checks with this signing secret that a message comes from StatusPulse (Standard Webhooks). It is shown this once."),
     h("pre", { tabindex: "0", role: "region", "aria-label": "Signing secret" }, secret),
-    h("div", { class: "actions" }, copyButton(secret, "Copy signing secret"), h("button", { type: "button", class: "button strong", onclick: () => close(true) }, "I have stored it"))), { held: true });
+    h("div", { class: "actions" }, copyButton(secret, "Copy signing secret"),
+      h("button", { type: "button", class: "button strong", onclick: () => close(true) }, "I have stored it"))), { held: true });
 }
 
 function ask(title, { webhook, keyId }, label, send) {
   return open(title, (close) => {
     const said = problem();
     const button = h("button", { type: "submit", class: "button strong" }, label);
-    const url = field({ label: "URL", name: "url", type: "url", required: true, value: webhook?.url ?? "", placeholder: PLACEHOLDERS[webhook?.kind ?? "standard"], autocomplete: "off" });
+    const url = field({
+      label: "URL", name: "url", type: "url", required: true, autocomplete: "off",
+      value: webhook?.url ?? "", placeholder: PLACEHOLDERS[webhook?.kind ?? "standard"],
+    });
     const which = webhook || keyId ? null : keyChoice(() => redraw());
     const chosen = new Set(webhook?.events ?? FIRST_CHOSEN);
     const events = h("div", {});
@@ -74,7 +82,9 @@ function ask(title, { webhook, keyId }, label, send) {
         const form = event.currentTarget;
         const kept = (webhook?.events ?? []).filter((name) => !form.querySelector(`input[name="events"][value="${CSS.escape(name)}"]`));
         const values = new FormData(form);
-        const wanted = { url: values.get("url").trim(), kind: values.get("kind"), events: [...values.getAll("events"), ...kept], key_id: keyId ?? values.get("key_id") };
+        const wanted = {
+          url: values.get("url").trim(), kind: values.get("kind"), events: [...values.getAll("events"), ...kept], key_id: keyId ?? values.get("key_id"),
+        };
         await run(button, async () => close(await send(wanted)), (error) => showErrors(form, said, error));
       },
       // What is chosen stays chosen when the list of events is drawn anew.
@@ -89,12 +99,13 @@ function kindChoice(changed) {
   const option = (value, label, hint, checked) => choice({ type: "radio", name: "kind", value, label, hint, checked, onchange: () => changed(value) });
   return h("fieldset", { dataset: { field: "kind" } }, h("legend", {}, "Kind"),
     option("standard", "Standard", "Signed JSON for a service of your own (Standard Webhooks).", true),
-    option("slack", "Slack", "Messages in a channel. In Slack, open your app's settings, switch on Incoming Webhooks, choose Add New Webhook to Workspace, pick the channel, and copy the webhook URL.", false),
+    option("slack", "Slack", SLACK, false),
     h("p", { class: "field-error" }));
 }
 
 function checkboxes(chosen, oneKey) {
-  return EVENTS.map(([subject, events]) => [subject, events.filter(([, , ofKey]) => ofKey || !oneKey)]).filter(([, events]) => events.length).map(([subject, events]) => {
+  const offered = EVENTS.map(([subject, events]) => [subject, events.filter(([, , ofKey]) => ofKey || !oneKey)]);
+  return offered.filter(([, events]) => events.length).map(([subject, events]) => {
     const id = uid("events");
     return h("div", { role: "group", "aria-labelledby": id }, h("p", { id, class: "quiet part" }, subject), h("div", { class: "pair" },
       events.map(([name, text]) => choice({ name: "events", value: name, checked: chosen.has(name), label: h("code", {}, name), hint: text }))));
@@ -106,17 +117,20 @@ function keyChoice(changed) {
   const found = field({ label: "Key", name: "key_id", options: [["", "Type a name first", true]], required: true });
   const select = found.querySelector("select");
   const nothing = (text) => h("option", { value: "", disabled: true, selected: true }, text);
+  const some = (keys) => keys.map((key) => h("option", { value: key.id }, `${key.name} · ${key.environment} · ${key.hint}`));
   let asked = "";
   const search = settled(async (text) => {
     asked = text;
     const options = await get(ofOrg("/keys"), { q: text, limit: 20 }).then(
-      ({ items }) => (items.length ? items.map((key) => h("option", { value: key.id }, `${key.name} · ${key.environment} · ${key.hint}`)) : nothing("No key has this in its name")),
-      (error) => nothing(error.message));
+      ({ items }) => (items.length ? some(items) : nothing("No key has this in its name")), (error) => nothing(error.message));
     // A slow answer must not take the place of a later one.
     if (asked === text) replace(select, options);
   });
   const one = h("div", { class: "pair", hidden: true },
-    field({ label: "Find a key", name: "", type: "search", hint: "A part of its name, its ID or its hint", oninput: (event) => search(event.target.value), autocomplete: "off" }), found);
+    field({
+      label: "Find a key", name: "", type: "search", hint: "A part of its name, its ID or its hint", autocomplete: "off",
+      oninput: (event) => search(event.target.value),
+    }), found);
   select.disabled = true;
   const pick = (isOne) => {
     one.hidden = !isOne;

@@ -115,7 +115,8 @@ function card(first, { changeable, gone, keyId }) {
   });
   const rotate = button("Rotate secret", async () => {
     const answer = await confirm("Rotate signing secret", {
-      text: "You get a new signing secret. For 24 hours messages are signed with the old one too, so that you can change your endpoint without a gap.", label: "Rotate secret",
+      text: "You get a new signing secret. For 24 hours messages are signed with the old one too, so that you can change your endpoint without a gap.",
+      label: "Rotate secret",
       act: () => post(`${path}/rotate-secret`),
     });
     if (!answer) return;
@@ -148,10 +149,11 @@ function card(first, { changeable, gone, keyId }) {
 
 function summary(webhook, keyId) {
   const failing = webhook.status === "active" && webhook.failing_since;
+  const told = () => (webhook.key_id ? ["events of ", keyLink(webhook.key_id)] : "events of all keys");
   return h("div", { class: "stack" },
     h("p", { class: "line" }, failing ? badge("failing", "warn") : badge(webhook.status, webhook.status === "active" ? "good" : "warn"),
       badge(webhook.kind === "slack" ? "Slack" : "Standard"),
-      keyId ? null : webhook.key_id ? h("span", { class: "quiet" }, "events of ", keyLink(webhook.key_id)) : h("span", { class: "quiet" }, "events of all keys"),
+      keyId ? null : h("span", { class: "quiet" }, told()),
       h("span", { class: "quiet" }, "added ", when(webhook.created_at))),
     failing ? h("p", {}, "It began to fail ", when(webhook.failing_since), ". After five days it is disabled.") : null,
     webhook.status === "disabled" ? h("p", {}, REASONS[webhook.disabled_reason] ?? "It gets no events.") : null,

@@ -7,10 +7,11 @@ import { actionsFor } from "../key-actions.js";
 import { explainer } from "../key-explain.js";
 import { suggestions } from "../key-suggestions.js";
 import { usage } from "../key-usage.js";
-import { badge, bar, copyButton, empty, facts, list, section, status, table } from "../parts.js";
+import { badge, bar, copyButton, empty, facts, list, scopes as codes, section, status, table } from "../parts.js";
 import { webhooks } from "../webhooks.js";
 
 const DAY = 86_400_000;
+const CANARY = "A trap: nobody should use it, and any call with it opens an alert.";
 
 export async function start(main) {
   const crumbs = h("nav", { class: "crumbs", "aria-label": "Breadcrumb" },
@@ -97,8 +98,12 @@ function notes(key) {
   }
   if (key.status === "expired") return note("This key expired ", when(key.expires_at), ". Make a new one to replace it.");
   if (key.successor) return successor(key);
-  if (key.status === "disabled") return note("This key was disabled", key.disabled_at ? [" (", when(key.disabled_at), ")"] : null, ". All its calls are refused until it is enabled.");
-  if (left < 14 * DAY && !key.auto_rotate) return note(`This key expires ${relative(key.expires_at)}. Rotate it before then, or switch Auto-Rotate on.`);
+  if (key.status === "disabled") {
+    return note("This key was disabled", key.disabled_at ? [" (", when(key.disabled_at), ")"] : null, ". All its calls are refused until it is enabled.");
+  }
+  if (left < 14 * DAY && !key.auto_rotate) {
+    return note(`This key expires ${relative(key.expires_at)}. Rotate it before then, or switch Auto-Rotate on.`);
+  }
   return null;
 }
 
@@ -111,27 +116,29 @@ function successor(key) {
   const command = `curl -X POST -H "Authorization: Bearer $API_KEY" ${location.origin}${context.base}/v1/keys/self/successor`;
   return h("div", { class: "note" },
     h("p", { class: "name" }, "The next version is ready to be picked up"),
-    h("p", {}, "Your client fetches it with the present key, once. The answer holds the new key; the present one works until it expires. The offer ends ", when(until), "."),
+    h("p", {}, "Your client fetches it with the present key, once. The answer holds the new key; the present one works until it expires. ",
+      "The offer ends ", when(until), "."),
     h("pre", { tabindex: "0", role: "region", "aria-label": "Command that picks up the next version" }, command), copyButton(command, "Copy the command"),
-    key.successor_public_key ? h("p", { class: "hint" }, "It was also sent, sealed to the key's public key, with the webhook event ", h("code", {}, "key.successor_ready"), ".") : null);
+    key.successor_public_key
+      ? h("p", { class: "hint" }, "It was also sent, sealed to the key's public key, with the webhook event ", h("code", {}, "key.successor_ready"), ".") : null);
 }
 
 function details(key, life) {
   return section("Details", {}, facts([
-    ["Status", status(key.status), key.canary ? [" ", badge("canary", "warn"), h("p", { class: "hint" }, "A trap: nobody should use it, and any call with it opens an alert.")] : null],
+    ["Status", status(key.status), key.canary ? [" ", badge("canary", "warn"), h("p", { class: "hint" }, CANARY)] : null],
     ["Key", h("code", {}, key.hint)],
     ["Environment", key.environment],
     ["Expires", when(key.expires_at), key.status === "revoked" || key.status === "expired" ? null : life],
     ["Auto-Rotate", key.auto_rotate ? "On: the next version is prepared before this one expires" : "Off"],
     ["Rate limit", key.rate_limit_per_minute ? `${number(key.rate_limit_per_minute)} calls a minute` : "None"],
-    ["Last used", when(key.last_used_at), key.last_used_ips.length ? h("p", { class: "codes" }, key.last_used_ips.map((address) => h("code", {}, address))) : null],
+    ["Last used", when(key.last_used_at), codes(key.last_used_ips)],
     ["Created", when(key.created_at), h("p", { class: "quiet" }, "by ", creator(key.created_by))],
     ["Version", String(key.version)],
     ["ID", h("span", { class: "copied" }, h("code", {}, key.id), copyButton(key.id, "Copy ID"))],
   ]));
 }
 
-export function creator({ kind, email, id }) {
+function creator({ kind, email, id }) {
   return email ?? (kind === "operator" ? "an operator" : `user ${id}`);
 }
 
