@@ -32,6 +32,9 @@ const FILES: &[(&str, &[u8])] = assets! {
     "dom.js"
     "format.js"
     "icon.svg"
+    "key-explain.js"
+    "key-suggestions.js"
+    "key-usage.js"
     "pages.css"
     "pages/alerts.js"
     "pages/apps.js"
@@ -42,6 +45,9 @@ const FILES: &[(&str, &[u8])] = assets! {
     "pages/security.js"
     "parts.js"
     "tokens.css"
+    "webhook-deliveries.js"
+    "webhook-form.js"
+    "webhooks.js"
 };
 
 static ASSETS: LazyLock<Vec<Asset>> =
