@@ -152,12 +152,13 @@ export function facts(pairs) {
   return h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, ...value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-/** A table that becomes a list of blocks where it is narrow. `columns`: `[title, cell(item), class?]`; the first is the row's head. */
+/** A table that becomes a list of blocks where it is narrow. `columns`: `[title, cell(item), class?]`; the first is the row's head.
+ *  `add(items)` puts more rows behind, or before the others with "prepend". */
 export function table(caption, columns, items, { rowClass } = {}) {
   const body = h("tbody", { role: "rowgroup" });
   const element = h("table", { class: "rows", role: "table" }, h("caption", { class: "hidden" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(([title, , name]) => h("th", { scope: "col", role: "columnheader", class: name }, title)))), body);
-  element.add = (more) => body.append(...more.map((item) => h("tr", { role: "row", class: rowClass?.(item) }, columns.map(([title, cell, name], index) =>
+  element.add = (more, how = "append") => body[how](...more.map((item) => h("tr", { role: "row", class: rowClass?.(item) }, columns.map(([title, cell, name], index) =>
     h(index ? "td" : "th", { role: index ? "cell" : "rowheader", scope: index ? null : "row", class: name, dataset: { label: title } }, h("div", {}, cell(item)))))));
   element.add(items);
   return element;
