@@ -123,7 +123,7 @@ function line(alert, steps) {
 }
 
 function deliveries(list) {
-  if (!list?.length) return h("p", { class: "quiet" }, "Nobody was told: no webhook or Slack endpoint gets the event.");
+  if (!list?.length) return h("p", { class: "quiet" }, "Nothing was sent of it.");
   return table("Deliveries", [
     ["Endpoint", (one) => inert(one.webhook_id, "mono")],
     ["Event", (one) => h("code", {}, inert(one.event))],
@@ -133,11 +133,11 @@ function deliveries(list) {
   ], list);
 }
 
-const SECRET = "The note holds what looks like a live key, and notes are kept and sent on. Name the key by its hint or its ID.";
-
-/** A step that failed, at its field; a key in the note is explained. */
+/** A step that failed, at its field. Notes are kept and sent on, so a secret in one is refused: says what to write instead. */
 function said(form, place, error) {
-  if (error.errors?.some(({ code }) => code === "holds_secret")) error.errors = error.errors.map((wrong) => (wrong.code === "holds_secret" ? { ...wrong, detail: `${wrong.detail}. ${SECRET}` } : wrong));
+  for (const wrong of error.errors) {
+    if (wrong.code === "holds_secret") wrong.detail += ". The note is kept as evidence and sent on: name the key by its hint or ID instead.";
+  }
   showErrors(form, place, error);
 }
 
@@ -160,7 +160,7 @@ function steps(alert, changed) {
     },
   }, field({ label: "What came of it", name: "note", rows: 3, required: true, maxlength: 2000, hint: "Needed to resolve it: 1 to 2,000 characters, kept as evidence. No keys, no passwords." }),
   place, h("div", { class: "actions" }, mine ? null : button, resolve));
-  return form;
+  return [h("h3", {}, "Your step"), form];
 }
 
 function content(alert, changed) {
@@ -170,7 +170,7 @@ function content(alert, changed) {
     alert.action_taken ? h("p", { class: "note warn" }, `Done by itself when it opened: ${words(alert.action_taken).toLowerCase()}.`) : null,
     h("p", {}, h("b", {}, "What to do: "), alert.advice),
     h("p", { class: "links" }, h("a", { class: "button small", href: trail(alert) }, "See the events around it"), copyButton(alert.id, "Copy alert ID")),
-    alert.status === "resolved" ? null : [h("h3", {}, "Your step"), steps(alert, changed)],
+    alert.status === "resolved" ? null : steps(alert, changed),
     h("h3", {}, "History"), line(alert, past),
     h("ol", { class: "history" }, past.map(({ at, what, mark }) => h("li", { class: mark }, h("div", {}, what), when(at, "", true)))),
     h("h3", {}, "Evidence"), evidence(alert),

@@ -109,6 +109,11 @@ export function nameOf(actor, names) {
   return names.get(actor.id) ?? actor.id;
 }
 
+/** Whom a sign-in that failed was for. */
+export function meant({ detail }, names) {
+  return detail.user_id ? [h("br"), h("span", { class: "quiet" }, "meant "), inert(names.get(detail.user_id) ?? detail.user_id)] : null;
+}
+
 /** Names by ids, of what a page of keys tells: keys and who made them. Nobody has to wait for it, or miss it. */
 export async function knownNames() {
   const names = new Map([[context.user.id, context.user.email]]);
@@ -154,7 +159,7 @@ function content(event, names) {
       ["Time", when(event.occurred_at, "", true)],
       ["Action", actionWords(event.action), " ", h("code", {}, inert(event.action))],
       ["Outcome", status(event.outcome), " ", reasonOf(event)],
-      ["Actor", kindWords(actor), name && name !== actor.id ? [" ", inert(name, "name")] : null, actor.id ? [h("br"), code(actor.id)] : null,
+      ["Actor", kindWords(actor), name ? null : meant(event, names), name && name !== actor.id ? [" ", inert(name, "name")] : null, actor.id ? [h("br"), code(actor.id)] : null,
         actor.version ? ` version ${number(actor.version)}` : null],
       ["Request", request(event)],
       ["From", place(event)],

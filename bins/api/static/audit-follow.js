@@ -6,6 +6,8 @@ import { plural } from "./format.js";
 import { choice } from "./parts.js";
 
 const EVERY = 2000;
+/** Whoever has gone away shouldn't be followed for, nor stay signed in by it. */
+const LONGEST = 1_800_000;
 
 /** The switch, with its words. `look()` gives how many events have come, or `null` when they were too many to be added; it isn't
  *  called while the page is out of sight or the look before is under way. The element has `stop(why)`. */
@@ -20,9 +22,11 @@ export function follower(look, stopped) {
   let timer;
   let turn = 0;
   let sum = 0;
+  let end = 0;
 
   function begin() {
     sum = 0;
+    end = Date.now() + LONGEST;
     said.textContent = "Following: new events appear at the top.";
     turn += 1;
     next(turn);
@@ -30,6 +34,10 @@ export function follower(look, stopped) {
 
   function next(mine) {
     timer = setTimeout(async () => {
+      if (Date.now() > end) {
+        element.stop("Stopped following after 30 minutes: switch it on to go on.");
+        return;
+      }
       try {
         const count = document.hidden ? 0 : await look();
         if (mine !== turn) return;

@@ -24,6 +24,7 @@ function makeFilters(changed) {
     rule,
     field({ label: "Subject", name: "subject", class: "broad", maxlength: 200, autocomplete: "off", spellcheck: "false", placeholder: "ID of a key or app, or a network" }),
   ], changed);
+  form.classList.add("compact");
   /** The rules, as the API names them. */
   form.offer = (rules) => {
     const select = rule.querySelector("select");
@@ -89,6 +90,6 @@ export async function start(main) {
   form.offer(rules.items);
   if (silent) {
     told.append(h("p", { class: "note" }, "Nobody is told of alerts yet: no webhook or Slack endpoint gets ", h("code", {}, "alert.opened"),
-      ". An owner or admin adds one under Integrations."));
+      ". An owner or admin adds one with ", h("code", {}, `POST ${ofOrg("/webhooks")}`), "."));
   }
 }

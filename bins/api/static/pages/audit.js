@@ -1,7 +1,7 @@
 // The audit trail: what has happened, filtered; followed, exported and vouched for.
 
 import { context, get, ofOrg } from "../api.js";
-import { ACTIONS, actionWords, kindWords, knownNames, nameOf, openEvent, place, reasonOf, request } from "../audit-event.js";
+import { ACTIONS, actionWords, kindWords, knownNames, meant, nameOf, openEvent, place, reasonOf, request } from "../audit-event.js";
 import { follower } from "../audit-follow.js";
 import { verification } from "../audit-proof.js";
 import { h } from "../dom.js";
@@ -97,6 +97,7 @@ function makeFilters(known, changed) {
     input.value = value;
     form.requestSubmit();
   };
+  form.classList.add("compact");
   form.refresh();
   return form;
 }
@@ -137,9 +138,9 @@ function rows(items, form, known) {
     ["Actor", (event) => {
       const name = nameOf(event.actor, known.names);
       const kind = h("span", { class: "quiet" }, kindWords(event.actor));
-      if (!name) return kind;
+      if (!name) return [kind, meant(event, known.names)];
       return [narrowing(form, "actor", event.actor.id, `Only events of ${escaped(name)}`, inert(name, name === event.actor.id ? "mono" : "")), h("br"), kind];
-    }],
+    }, "actor"],
     ["Outcome", (event) => [status(event.outcome), event.reason ? [h("br"), reasonOf(event)] : null]],
     ["Request", (event) => request(event)],
     ["From", (event) => (event.ip ? narrowing(form, "ip", event.ip, `Only events from ${event.ip}`, place(event)) : place(event)), "from"],
@@ -153,10 +154,16 @@ function rows(items, form, known) {
   return element;
 }
 
+/** A developer has to name an own key before anything can be asked. */
+function mustChoose(form) {
+  return context.role === "developer" && !form.values().actor;
+}
+
 function exports(form) {
   const links = FORMATS.map(([format, name]) => h("a", { class: "button small", download: true, "aria-label": `Export ${name}`, dataset: { format } }, name));
   const element = h("div", { class: "exports" }, h("span", { class: "quiet" }, "Export"), links);
   element.update = () => {
+    element.hidden = mustChoose(form);
     for (const link of links) {
       link.href = `${context.base}${ofOrg("/audit/export")}?${new URLSearchParams({ format: link.dataset.format, ...form.values() })}`;
     }
@@ -166,7 +173,6 @@ function exports(form) {
 
 /** The list with its follower. */
 function explorer(form, known, said) {
-  const mustChoose = () => context.role === "developer" && !form.values().actor;
   let shown = null;
   let ids = [];
   let newest = null;
@@ -177,7 +183,7 @@ function explorer(form, known, said) {
 
   async function fetchPage(cursor) {
     clearErrors(form, said);
-    if (mustChoose()) return { items: [], next_cursor: null };
+    if (mustChoose(form)) return { items: [], next_cursor: null };
     try {
       const page = await get(ofOrg("/audit/events"), { ...form.values(), limit: PAGE, cursor });
       if (!cursor) {
@@ -195,7 +201,7 @@ function explorer(form, known, said) {
   }
 
   function none() {
-    if (mustChoose()) {
+    if (mustChoose(form)) {
       const text = known.keys.length ? "Choose one of your keys above to see its events." : "You have made no key yet.";
       return empty("As a developer you see the events of your own keys", `${text} An owner, admin or auditor sees everything.`);
     }
@@ -259,7 +265,7 @@ function explorer(form, known, said) {
   live.addEventListener("change", (event) => events.classList.toggle("following", event.target.checked));
   events.follow = live;
   events.allowFollowing = () => live.allow(
-    mustChoose() ? "Choose a key to follow it." : form.values().to ? "Following needs an open end: clear “Until” first." : null);
+    mustChoose(form) ? "Choose a key to follow it." : form.values().to ? "Following needs an open end: clear “Until” first." : null);
   return events;
 }
 
