@@ -227,7 +227,7 @@ export function loaded(fetchIt, build) {
 }
 
 /** A filter form whose values live in the address, so that a view can be kept and sent on. `changed(values)` is called at the
- *  beginning of a change. */
+ *  beginning of a change. An input with `data-whole` counts when it is left, or by Enter: for what means nothing in parts. */
 export function filters(fields, changed) {
   const form = h("form", { class: "filters", role: "search", onsubmit: (event) => { event.preventDefault(); apply(); } }, fields);
   const query = new URLSearchParams(location.search);
@@ -246,10 +246,12 @@ export function filters(fields, changed) {
     history.replaceState(null, "", `${location.pathname}${text ? `?${text}` : ""}`);
     changed(now);
   }
-  form.addEventListener("input", () => {
+  const soon = (milliseconds) => {
     clearTimeout(timer);
-    timer = setTimeout(apply, 250);
-  });
+    timer = setTimeout(apply, milliseconds);
+  };
+  form.addEventListener("input", (event) => { if (!("whole" in event.target.dataset)) soon(250); });
+  form.addEventListener("change", (event) => { if ("whole" in event.target.dataset) soon(0); });
   form.values = values;
   return form;
 }

@@ -22,7 +22,7 @@ function makeFilters(changed) {
     field({ label: "Status", name: "status", options: [["", "Any, open first"], ...GROUPS.map(([name, title]) => [name, title])] }),
     field({ label: "Severity", name: "severity", options: [["", "Any"], ...SEVERITIES.map((name) => [name, name.charAt(0).toUpperCase() + name.slice(1)])] }),
     rule,
-    field({ label: "Subject", name: "subject", class: "broad", maxlength: 200, autocomplete: "off", spellcheck: "false", placeholder: "ID of a key or app, or a network" }),
+    field({ label: "Subject", name: "subject", class: "broad", maxlength: 200, autocomplete: "off", spellcheck: "false", dataset: { whole: "" }, placeholder: "ID of a key or app, or a network" }),
   ], changed);
   form.classList.add("compact");
   /** The rules, as the API names them. */

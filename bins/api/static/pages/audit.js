@@ -44,15 +44,12 @@ function moment(name, label, hint) {
 
 /** What is typed counts when it is whole: every look is an event too. */
 function typed(properties) {
-  return field({
-    autocomplete: "off", spellcheck: "false", ...properties,
-    oninput: (event) => event.stopPropagation(), onchange: (event) => event.target.form.requestSubmit(),
-  });
+  return field({ autocomplete: "off", spellcheck: "false", dataset: { whole: "" }, ...properties });
 }
 
 function actorField(known) {
   if (context.role !== "developer") {
-    return typed({ label: "Actor", name: "actor", class: "broad", maxlength: 100, list: "known-actors", placeholder: "ID of a key, user or app" });
+    return typed({ label: "Actor", name: "actor", class: "broad", maxlength: 100, list: "known-actors", placeholder: "An ID" });
   }
   const own = known.keys.filter((key) => key.created_by.id === context.user.id);
   const asked = new URLSearchParams(location.search).get("actor");
@@ -71,7 +68,7 @@ function makeFilters(known, changed) {
   };
   const form = filters([
     from, to, actorField(known),
-    typed({ label: "Action", name: "action", list: "known-actions", maxlength: 64, placeholder: "key. or key.create" }),
+    typed({ label: "Action", name: "action", list: "known-actions", maxlength: 64, placeholder: "key." }),
     field({ label: "Outcome", name: "outcome", options: [["", "Any"], ["allowed", "Allowed"], ["denied", "Denied"], ["failed", "Failed"]] }),
     typed({ label: "IP or network", name: "ip", maxlength: 64, placeholder: "203.0.113.0/24" }),
     typed({ label: "Country", name: "country", maxlength: 2, placeholder: "Two letters" }),
@@ -176,9 +173,13 @@ function explorer(form, known, said) {
   let shown = null;
   let ids = [];
   let newest = null;
+  let oldest = null;
 
   function note(events) {
-    for (const event of events) if (!newest || event.occurred_at > newest) newest = event.occurred_at;
+    for (const { occurred_at: at } of events) {
+      if (!newest || at > newest) newest = at;
+      if (!oldest || at < oldest) oldest = at;
+    }
   }
 
   async function fetchPage(cursor) {
@@ -189,6 +190,7 @@ function explorer(form, known, said) {
       if (!cursor) {
         ids = [];
         newest = null;
+        oldest = null;
         shown = null;
       }
       ids.push(...page.items.map((event) => event.id));
@@ -236,12 +238,13 @@ function explorer(form, known, said) {
     // Something else was asked for meanwhile.
     if (mine !== newest || events.hasAttribute("aria-busy")) return 0;
     const held = new Set(ids);
-    const fresh = page.items.filter((event) => !held.has(event.id));
-    const told = fresh.filter((event) => !isOwnLook(event));
-    if (page.next_cursor && fresh.length === page.items.length) {
+    if (page.next_cursor && !page.items.some((event) => held.has(event.id))) {
       await events.load();
       return null;
     }
+    // What lies behind the end of the list comes by "Show more".
+    const fresh = page.items.filter((event) => !held.has(event.id) && (!oldest || event.occurred_at >= oldest));
+    const told = fresh.filter((event) => !isOwnLook(event));
     if (told.length && !shown) {
       await events.load();
       return told.length;
