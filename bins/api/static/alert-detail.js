@@ -10,8 +10,14 @@ import { badge, copyButton, facts, field, loaded, problem, run, showErrors, stat
 export const mayChange = context.role === "owner" || context.role === "admin";
 
 /** What is shown apart from the other evidence, or stands elsewhere in the alert. */
-const TOLD = new Set(["rule_version", "threshold", "window_seconds", "observed", "peak", "first_seen_at", "last_seen_at", "routes", "sources", "events", "control", "deliveries"]);
+const TOLD = new Set(["rule_version", "threshold", "window_seconds", "observed", "peak", "first_seen_at", "last_seen_at", "routes",
+  "sources", "events", "control", "deliveries"]);
 const MINUTE = 60_000;
+
+/** Where endpoints are, by their ids, when somebody who may see them has asked. */
+const endpoints = new Map();
+
+const endpoint = (one) => inert(endpoints.get(one.webhook_id) ?? one.webhook_id, "mono");
 
 const who = (by) => (by ? inert(by.email ?? (by.kind === "operator" ? "an operator" : by.id), "name") : "somebody");
 
@@ -56,6 +62,12 @@ function shown(name, value) {
   return h("pre", { dir: "ltr" }, json(value));
 }
 
+/** The events of the trail that show it: the API lists at most twenty. */
+function witnesses(ids) {
+  return h("details", {}, h("summary", {}, `${plural(ids.length, "event")} of the audit trail`),
+    h("ul", { class: "plain-list" }, ids.map((id) => h("li", {}, h("a", { class: "mono", href: pageUrl("/audit", { event: id }) }, id)))));
+}
+
 function evidence({ evidence: found, control, count }) {
   const listed = (name) => (found[name]?.length ? [[words(name), codes(found[name])]] : []);
   const rest = Object.entries(found).filter(([name]) => !TOLD.has(name)).map(([name, value]) => [words(escaped(name)), shown(name, value)]);
@@ -69,8 +81,7 @@ function evidence({ evidence: found, control, count }) {
     found.sources?.length ? ["Networks", codes(found.sources)] : null,
     ...rest,
     ["SOC 2 criteria", codes(control)],
-    found.events?.length ? ["Events", h("details", {}, h("summary", {}, `${plural(found.events.length, "event")} that ${found.events.length === 1 ? "shows" : "show"} it`),
-      h("ul", { class: "plain-list" }, found.events.map((id) => h("li", {}, h("a", { class: "mono", href: pageUrl("/audit", { event: id }) }, id)))))] : null,
+    found.events?.length ? ["Events", witnesses(found.events)] : null,
   ]);
 }
 
@@ -85,8 +96,8 @@ function history(alert) {
   const { deliveries = [] } = alert.evidence;
   const told = deliveries.filter((one) => one.last_attempt_at);
   for (const one of told) {
-    const result = { succeeded: "told", failed: "could not be told", pending: "not told yet" }[one.status] ?? one.status;
-    steps.push({ at: one.last_attempt_at, what: ["Endpoint ", h("span", { class: "mono" }, inert(one.webhook_id)), ` ${result} (`, inert(one.event), ")"], mark: "calls" });
+    const result = { succeeded: "was told", failed: "could not be told", pending: "could not be told yet" }[one.status] ?? one.status;
+    steps.push({ at: one.last_attempt_at, what: [endpoint(one), ` ${result} `, h("code", {}, inert(one.event))], mark: "calls" });
   }
   if (alert.action_taken) steps.push({ at: alert.opened_at, what: `By itself: ${words(alert.action_taken).toLowerCase()}`, mark: "bad" });
   if (alert.last_seen_at !== alert.opened_at) steps.push({ at: alert.last_seen_at, what: "Seen for the last time so far", mark: "bad" });
@@ -125,11 +136,12 @@ function line(alert, steps) {
 function deliveries(list) {
   if (!list?.length) return h("p", { class: "quiet" }, "Nothing was sent of it.");
   return table("Deliveries", [
-    ["Endpoint", (one) => inert(one.webhook_id, "mono")],
+    ["Endpoint", endpoint],
     ["Event", (one) => h("code", {}, inert(one.event))],
     ["Status", (one) => badge(one.status, { succeeded: "good", failed: "bad", pending: "warn" }[one.status])],
     ["Attempts", (one) => number(one.attempts)],
-    ["Last", (one) => [when(one.last_attempt_at, "not tried yet"), one.response_status ? ` answer ${one.response_status}` : null, one.error ? [h("br"), inert(one.error)] : null]],
+    ["Last", (one) => [when(one.last_attempt_at, "not tried yet"), one.response_status ? ` answer ${one.response_status}` : null,
+      one.error ? [h("br"), inert(one.error)] : null]],
   ], list);
 }
 
@@ -145,20 +157,24 @@ function steps(alert, changed) {
   if (!mayChange) return h("p", { class: "quiet" }, "Owners and admins acknowledge and resolve alerts.");
   const place = problem();
   const at = ofOrg(`/alerts/${encodeURIComponent(alert.id)}`);
+  const failed = (error) => said(form, place, error);
   const mine = alert.acknowledged_by?.id === context.user.id;
   const take = alert.status === "acknowledged" ? "Take over" : "Acknowledge";
   const button = h("button", {
     type: "button", class: "button",
-    onclick: () => run(button, async () => changed(await post(`${at}/acknowledge`), "Acknowledged: the alert is yours."), (error) => said(form, place, error)),
+    onclick: () => run(button, async () => changed(await post(`${at}/acknowledge`), "Acknowledged: the alert is yours."), failed),
   }, take);
   const resolve = h("button", { class: "button strong" }, "Resolve");
   const form = h("form", {
     onsubmit: (event) => {
       event.preventDefault();
       const note = new FormData(form).get("note");
-      run(resolve, async () => changed(await post(`${at}/resolve`, { note }), "Resolved."), (error) => said(form, place, error));
+      run(resolve, async () => changed(await post(`${at}/resolve`, { note }), "Resolved."), failed);
     },
-  }, field({ label: "What came of it", name: "note", rows: 3, required: true, maxlength: 2000, hint: "Needed to resolve it: 1 to 2,000 characters, kept as evidence. No keys, no passwords." }),
+  }, field({
+    label: "What came of it", name: "note", rows: 3, required: true, maxlength: 2000,
+    hint: "Needed to resolve it: 1 to 2,000 characters, kept as evidence. No keys, no passwords.",
+  }),
   place, h("div", { class: "actions" }, mine ? null : button, resolve));
   return [h("h3", {}, "Your step"), form];
 }
@@ -172,7 +188,7 @@ function content(alert, changed) {
     h("p", { class: "links" }, h("a", { class: "button small", href: trail(alert) }, "See the events around it"), copyButton(alert.id, "Copy alert ID")),
     alert.status === "resolved" ? null : steps(alert, changed),
     h("h3", {}, "History"), line(alert, past),
-    h("ol", { class: "history" }, past.map(({ at, what, mark }) => h("li", { class: mark }, h("div", {}, what), when(at, "", true)))),
+    h("ol", { class: "history" }, past.map(({ at, what }) => h("li", {}, h("div", {}, what), when(at, "", true)))),
     h("h3", {}, "Evidence"), evidence(alert),
     h("h3", {}, "Deliveries"), deliveries(alert.evidence.deliveries),
   ];
@@ -206,14 +222,15 @@ export async function openAlert(id, changed) {
     return [done, body];
   }, { wide: true });
   address(null);
-  if (touched) changed();
+  if (touched) changed(id);
 }
 
-/** Whether somebody is told of alerts; a reason to say so only when it is known that nobody is. */
+/** Whether it is known that nobody is told of alerts. */
 export async function nobodyIsTold() {
   if (context.role === "developer") return false;
   try {
     const { items } = await get(ofOrg("/webhooks"), { limit: 200 });
+    for (const hook of items) endpoints.set(hook.id, new URL(hook.url).host);
     return !items.some((hook) => hook.status === "active" && !hook.key_id && hook.events.includes("alert.opened"));
   } catch (error) {
     if (error instanceof ApiError) return false;

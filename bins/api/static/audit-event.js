@@ -87,7 +87,9 @@ const REASONS = {
   changed_meanwhile: "changed by somebody else meanwhile",
 };
 
-const KINDS = { api_key: "API key", access_token: "Access token", user: "User", app: "App", operator: "Operator", system: "The service", unknown: "Unknown" };
+const KINDS = {
+  api_key: "API key", access_token: "Access token", user: "User", app: "App", operator: "Operator", system: "The service", unknown: "Unknown",
+};
 
 export function actionWords(action) {
   return ACTIONS[action] ?? words(escaped(action));
@@ -125,17 +127,19 @@ export async function knownNames() {
   return { names, keys };
 }
 
+const nothing = (text = "none") => h("span", { class: "quiet" }, text);
+
 export function place(event) {
-  if (!event.ip) return h("span", { class: "quiet" }, "no address");
+  if (!event.ip) return nothing("no address");
   return [h("bdi", { class: "mono" }, event.ip), event.country ? [" ", country(event.country), " ", h("code", {}, inert(event.country))] : null];
 }
 
 export function request(event) {
   const parts = [event.method, event.route].filter(Boolean).map((text) => [inert(text, "mono"), " "]);
-  return parts.length || event.status ? [parts, event.status ? h("span", { class: "quiet" }, `→ ${event.status}`) : null] : h("span", { class: "quiet" }, "none");
+  if (!parts.length && !event.status) return nothing();
+  return [parts, event.status ? h("span", { class: "quiet" }, `→ ${event.status}`) : null];
 }
 
-const nothing = (text = "none") => h("span", { class: "quiet" }, text);
 const code = (text, none) => (text === null || text === undefined ? nothing(none) : h("span", { class: "mono" }, inert(text)));
 const copied = (text, what, none) => (text ? h("span", { class: "copied" }, code(text), copyButton(text, `Copy ${what}`)) : nothing(none));
 
@@ -159,18 +163,20 @@ function content(event, names) {
       ["Time", when(event.occurred_at, "", true)],
       ["Action", actionWords(event.action), " ", h("code", {}, inert(event.action))],
       ["Outcome", status(event.outcome), " ", reasonOf(event)],
-      ["Actor", kindWords(actor), name ? null : meant(event, names), name && name !== actor.id ? [" ", inert(name, "name")] : null, actor.id ? [h("br"), code(actor.id)] : null,
-        actor.version ? ` version ${number(actor.version)}` : null],
+      ["Actor", kindWords(actor), name ? null : meant(event, names), name && name !== actor.id ? [" ", inert(name, "name")] : null,
+        actor.id ? [h("br"), code(actor.id)] : null, actor.version ? ` version ${number(actor.version)}` : null],
       ["Request", request(event)],
       ["From", place(event)],
       ["User agent", code(event.user_agent, "none, or erased")],
-      ["Fingerprint", copied(event.fingerprint, "fingerprint"), event.fingerprint ? h("p", { class: "hint" }, "The same for requests that look the same.") : null],
+      ["Fingerprint", copied(event.fingerprint, "fingerprint"),
+        event.fingerprint ? h("p", { class: "hint" }, "The same for requests that look the same.") : null],
       ["Request ID", copied(event.request_id, "request ID")],
       ["Event ID", copied(event.id, "event ID")],
       ["Stream", code(event.stream), h("br"), `sequence ${number(event.sequence)}`],
     ]),
     h("h3", {}, "Detail"), h("pre", { dir: "ltr" }, json(event.detail)),
-    h("h3", {}, "Prove it"), h("p", { class: "quiet" }, "An operator makes a proof of this event that can be checked without the trail, once a checkpoint covers it."),
+    h("h3", {}, "Prove it"),
+    h("p", { class: "quiet" }, "An operator makes a proof of this event that can be checked without the trail, once a checkpoint covers it."),
     h("p", { class: "copied" }, h("code", {}, prove), copyButton(prove, "Copy command")),
     h("p", { class: "links" }, subjects(event)));
 }

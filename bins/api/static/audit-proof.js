@@ -11,9 +11,12 @@ const LATE = 300_000;
 
 const command = (text) => h("p", { class: "copied" }, h("code", {}, text), copyButton(text, "Copy command"));
 
+const saved = (label, name, text) => h("button", { type: "button", class: "button small", onclick: () => download(name, text) }, label);
+
 function state(checkpoint) {
   const late = Date.now() - new Date(checkpoint.at) > LATE;
-  return h("p", {}, badge(late ? "late" : "up to date", late ? "warn" : "good"), ` Checkpoint ${number(checkpoint.number)} was signed `, when(checkpoint.at),
+  return h("p", {}, badge(late ? "late" : "up to date", late ? "warn" : "good"),
+    ` Checkpoint ${number(checkpoint.number)} was signed `, when(checkpoint.at),
     late ? ". One is due every minute: ask your operator." : ".");
 }
 
@@ -29,7 +32,8 @@ function streams(checkpoint) {
 function build({ items, keys }) {
   const [checkpoint] = items;
   if (!checkpoint) {
-    return empty("No checkpoint yet", "The first is signed about a minute after the service has started. Until then only the chain of hashes holds the events together.");
+    return empty("No checkpoint yet",
+      "The first is signed about a minute after the service has started. Until then only the chain of hashes holds the events together.");
   }
   const pem = keys.map((key) => key.public_key_pem).join("");
   const name = `checkpoint-${checkpoint.number}.jsonl`;
@@ -43,13 +47,15 @@ function build({ items, keys }) {
         ["Sealed days in it", plural(checkpoint.sealed.length, "day")],
       ]),
       checkpoint.streams.length
-        ? [streams(checkpoint), h("p", { class: "hint" }, "A stream is one process from its start. One that stands still is left out after a day; newer events are covered by the next checkpoint.")]
+        ? [streams(checkpoint), h("p", { class: "hint" },
+          "A stream is one process from its start. One that stands still is left out after a day; newer events are covered by the next checkpoint.")]
         : h("p", {}, "No stream has moved within a day."),
       h("h3", {}, "Check it yourself"),
-      h("p", {}, "A copy that the operators can't change is what the proof rests on. Keep this checkpoint and the public key elsewhere; later the trail has to agree with them."),
+      h("p", {}, "A copy that the operators can't change is what the proof rests on. ",
+        "Keep this checkpoint and the public key elsewhere; later the trail has to agree with them."),
       h("p", { class: "links" },
-        h("button", { type: "button", class: "button small", onclick: () => download(name, `${JSON.stringify(checkpoint)}\n`, "application/jsonl") }, "Download the checkpoint"),
-        h("button", { type: "button", class: "button small", onclick: () => download("key.pem", pem, "application/x-pem-file") }, `Download the public ${keys.length === 1 ? "key" : "keys"}`)),
+        saved("Download the checkpoint", name, `${JSON.stringify(checkpoint)}\n`),
+        saved(`Download the public ${keys.length === 1 ? "key" : "keys"}`, "key.pem", pem)),
       h("p", {}, "Beside the database, by an operator:"),
       command(`statuspulse-admin audit verify --checkpoints ${name} --public-key key.pem`),
       h("p", {}, "Without it, on the JSONL export of this organization: each record by itself, by its neighbours and by the heads that fall on it."),

@@ -3,7 +3,7 @@
 import { mayChange, nobodyIsTold, openAlert, subject } from "../alert-detail.js";
 import { get, ofOrg, pageUrl } from "../api.js";
 import { h } from "../dom.js";
-import { number, when } from "../format.js";
+import { number, when, words } from "../format.js";
 import { inert } from "../inert.js";
 import { empty, field, filters, list, section, status, table } from "../parts.js";
 
@@ -20,9 +20,12 @@ function makeFilters(changed) {
   const rule = field({ label: "Rule", name: "rule", class: "broad", options: [["", "Any"], ...(asked ? [[asked, asked]] : [])] });
   const form = filters([
     field({ label: "Status", name: "status", options: [["", "Any, open first"], ...GROUPS.map(([name, title]) => [name, title])] }),
-    field({ label: "Severity", name: "severity", options: [["", "Any"], ...SEVERITIES.map((name) => [name, name.charAt(0).toUpperCase() + name.slice(1)])] }),
+    field({ label: "Severity", name: "severity", options: [["", "Any"], ...SEVERITIES.map((name) => [name, words(name)])] }),
     rule,
-    field({ label: "Subject", name: "subject", class: "broad", maxlength: 200, autocomplete: "off", spellcheck: "false", dataset: { whole: "" }, placeholder: "ID of a key or app, or a network" }),
+    field({
+      label: "Subject", name: "subject", class: "broad", maxlength: 200, autocomplete: "off", spellcheck: "false", dataset: { whole: "" },
+      placeholder: "ID of a key or app, or a network",
+    }),
   ], changed);
   form.classList.add("compact");
   /** The rules, as the API names them. */
@@ -35,11 +38,11 @@ function makeFilters(changed) {
   return form;
 }
 
-function rows(items, reload) {
-  const show = (alert) => openAlert(alert.id, reload);
+function rows(items, changed) {
+  const show = (alert) => openAlert(alert.id, changed);
   const element = table("Alerts", [
     ["Alert", (alert) => [h("a", {
-      class: "row-link", href: pageUrl("/alerts", { alert: alert.id }),
+      class: "row-link", href: pageUrl("/alerts", { alert: alert.id }), dataset: { alert: alert.id },
       onclick: (press) => {
         if (press.ctrlKey || press.metaKey || press.shiftKey) return;
         press.preventDefault();
@@ -68,11 +71,16 @@ export async function start(main) {
       return Object.keys(others).length ? empty(`No ${name} alert matches`, null) : empty(nothing, text);
     };
     const alerts = list((cursor) => get(ofOrg("/alerts"), { ...form.values(), status: name, limit: PAGE, cursor }),
-      (items) => rows(items, reload), none);
+      (items) => rows(items, changed), none);
     return { name, alerts, element: section(title, { id: name }, alerts) };
   });
   const visible = () => groups.filter(({ name }) => [undefined, name].includes(form.values().status));
   const reload = () => Promise.all(visible().map(({ alerts }) => alerts.load()));
+  /** The row that the focus came from has gone to another list. */
+  async function changed(id) {
+    await reload();
+    if (document.activeElement === document.body) main.querySelector(`[data-alert="${CSS.escape(id)}"]`)?.focus();
+  }
   function show() {
     for (const group of groups) group.element.hidden = true;
     for (const group of visible()) group.element.hidden = false;
@@ -85,7 +93,7 @@ export async function start(main) {
       mayChange ? "" : " Owners and admins take and close them."),
     form, h("div", { class: "alert-lists" }, groups.map(({ element }) => element)), told);
   const opened = new URLSearchParams(location.search).get("alert");
-  if (opened) openAlert(opened, reload);
+  if (opened) openAlert(opened, changed);
   const [rules, silent] = await Promise.all([get(ofOrg("/alert-rules")).catch(() => ({ items: [] })), nobodyIsTold(), show()]);
   form.offer(rules.items);
   if (silent) {
