@@ -100,7 +100,7 @@ function history(alert) {
     steps.push({ at: one.last_attempt_at, what: [endpoint(one), ` ${result} `, h("code", {}, inert(one.event))], mark: "calls" });
   }
   if (alert.action_taken) steps.push({ at: alert.opened_at, what: `By itself: ${words(alert.action_taken).toLowerCase()}`, mark: "bad" });
-  if (alert.last_seen_at !== alert.opened_at) steps.push({ at: alert.last_seen_at, what: "Seen for the last time so far", mark: "bad" });
+  if (alert.last_seen_at !== alert.opened_at) steps.push({ at: alert.last_seen_at, what: alert.resolution ? "Seen for the last time" : "Seen for the last time so far", mark: "bad" });
   if (alert.acknowledged_at) steps.push({ at: alert.acknowledged_at, what: ["Acknowledged by ", who(alert.acknowledged_by)], mark: "warn" });
   const end = alert.resolution;
   if (end) {

@@ -134,10 +134,11 @@ export function place(event) {
   return [h("bdi", { class: "mono" }, event.ip), event.country ? [" ", country(event.country), " ", h("code", {}, inert(event.country))] : null];
 }
 
-export function request(event) {
-  const parts = [event.method, event.route].filter(Boolean).map((text) => [inert(text, "mono"), " "]);
-  if (!parts.length && !event.status) return nothing();
-  return [parts, event.status ? h("span", { class: "quiet" }, `→ ${event.status}`) : null];
+/** What was asked, and the answer's status. */
+export function request({ method, route, status: answer }) {
+  if (!method && !route && !answer) return nothing();
+  return [method ? [inert(method, "mono"), " "] : null, answer ? h("span", { class: "quiet" }, `→ ${answer}`) : null, h("br"),
+    route ? inert(route, "mono") : null];
 }
 
 const code = (text, none) => (text === null || text === undefined ? nothing(none) : h("span", { class: "mono" }, inert(text)));
