@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { h } from "./dom.js";
-import { plural } from "./format.js";
+import { number, plural } from "./format.js";
 import { choice } from "./parts.js";
 
 const EVERY = 2000;
@@ -44,7 +44,7 @@ export function follower(look, stopped) {
         if (count === null) said.textContent = "More came at once than a page holds: the list has begun anew with the newest.";
         else if (count > 0) {
           sum += count;
-          said.textContent = `${plural(count, "new event")}, ${sum} since you follow.`;
+          said.textContent = `${plural(count, "new event")}, ${number(sum)} since you follow.`;
         }
         next(mine);
       } catch (error) {

@@ -11,7 +11,7 @@ import { clearErrors, empty, field, filters, list, problem, section, showErrors,
 
 const PAGE = 50;
 /** A look of the follower: at most so many at once, and so many rows in the end. */
-const LOOK = 100;
+const LOOK = 200;
 const MOST = 500;
 /** An event may be written a little after a later one. */
 const LATE = 10_000;
