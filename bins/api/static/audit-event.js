@@ -116,14 +116,13 @@ export function meant({ detail }, names) {
   return detail.user_id ? [h("br"), h("span", { class: "quiet" }, "meant "), inert(names.get(detail.user_id) ?? detail.user_id)] : null;
 }
 
-/** Names by ids, of what a page of keys tells: keys and who made them. Nobody has to wait for it, or miss it. */
+/** Names by ids, of what a page of keys and one of members tell; all others keep their ids. Not to know them is no error. */
 export async function knownNames() {
   const names = new Map([[context.user.id, context.user.email]]);
-  const keys = (await get(ofOrg("/keys"), { limit: 200 }).catch(() => ({ items: [] }))).items;
-  for (const key of keys) {
-    names.set(key.id, key.name);
-    if (key.created_by.email) names.set(key.created_by.id, key.created_by.email);
-  }
+  const page = (path) => get(ofOrg(path), { limit: 200 }).then(({ items }) => items, () => []);
+  const [keys, members] = await Promise.all([page("/keys"), page("/members")]);
+  for (const key of keys) names.set(key.id, key.name);
+  for (const member of members) names.set(member.id, member.email);
   return { names, keys };
 }
 

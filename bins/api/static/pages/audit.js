@@ -169,7 +169,7 @@ function exports(form) {
 }
 
 /** The list with its follower. */
-function explorer(form, known, said) {
+function explorer(form, known, asked, said) {
   let shown = null;
   let ids = [];
   let newest = null;
@@ -186,7 +186,7 @@ function explorer(form, known, said) {
     clearErrors(form, said);
     if (mustChoose(form)) return { items: [], next_cursor: null };
     try {
-      const page = await get(ofOrg("/audit/events"), { ...form.values(), limit: PAGE, cursor });
+      const [page] = await Promise.all([get(ofOrg("/audit/events"), { ...form.values(), limit: PAGE, cursor }), asked]);
       if (!cursor) {
         ids = [];
         newest = null;
@@ -284,7 +284,7 @@ export async function start(main) {
     events.load();
   });
   const exported = exports(form);
-  const events = explorer(form, known, said);
+  const events = explorer(form, known, asked, said);
   exported.update();
   events.allowFollowing();
   main.replaceChildren(
@@ -297,7 +297,6 @@ export async function start(main) {
   const opened = new URLSearchParams(location.search).get("event");
   const names = asked.then(() => known.names);
   if (opened) openEvent(opened, { names });
-  await asked;
+  await Promise.all([asked, events.load()]);
   form.querySelector("#known-actors").append(...[...known.names].map(([value, label]) => h("option", { value, label: escaped(label) })));
-  await events.load();
 }
