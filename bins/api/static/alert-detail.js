@@ -44,7 +44,7 @@ function span(seconds) {
   return seconds % 60 === 0 && seconds > 60 ? `within ${plural(seconds / 60, "minute")}` : `within ${plural(seconds, "second")}`;
 }
 
-const codes = (values) => h("ul", { class: "codes plain-list" }, values.map((value) => h("li", {}, h("code", {}, inert(value)))));
+const codes = (values) => h("ul", { class: "codes unmarked" }, values.map((value) => h("li", {}, h("code", {}, inert(value)))));
 
 /** A fact of the evidence whose shape nobody has told us. */
 function shown(name, value) {
@@ -65,7 +65,7 @@ function shown(name, value) {
 /** The events of the trail that show it: the API lists at most twenty. */
 function witnesses(ids) {
   return h("details", {}, h("summary", {}, `${plural(ids.length, "event")} of the audit trail`),
-    h("ul", { class: "plain-list" }, ids.map((id) => h("li", {}, h("a", { class: "mono", href: pageUrl("/audit", { event: id }) }, id)))));
+    h("ul", { class: "unmarked" }, ids.map((id) => h("li", {}, h("a", { class: "mono", href: pageUrl("/audit", { event: id }) }, id)))));
 }
 
 function evidence({ evidence: found, control, count }) {
@@ -117,20 +117,21 @@ function line(alert, steps) {
   const times = [...events, first, ...steps.map(({ at }) => at)].map((at) => new Date(at).getTime());
   const begin = Math.min(...times);
   const length = Math.max(1, Math.max(...times) - begin);
-  const x = (at) => 8 + ((new Date(at) - begin) / length) * 704;
-  const seen = Math.max(3, x(alert.last_seen_at) - x(first));
+  // In hundredths of the width, so that nothing is scaled.
+  const place = (at) => 3 + ((new Date(at) - begin) / length) * 94;
+  const x = (at) => `${place(at)}%`;
   return h("figure", { class: "chart timeline" },
-    svg("svg", { viewBox: "0 0 720 56", "aria-hidden": "true" },
-      svg("rect", { x: x(first), y: 18, width: seen, height: 12, class: "refused" }),
-      svg("line", { x1: 0, x2: 720, y1: 30, y2: 30, class: "axis" }),
-      events.map((at) => svg("line", { x1: x(at), x2: x(at), y1: 8, y2: 18, class: "axis" })),
-      steps.map(({ at, mark }) => svg("circle", { cx: x(at), cy: 30, r: 6, class: `mark ${mark}` })),
-      svg("text", { x: 0, y: 52 }, absolute(begin)), svg("text", { x: 720, y: 52, "text-anchor": "end" }, absolute(begin + length))),
+    svg("svg", { "aria-hidden": "true" },
+      svg("rect", { x: x(first), y: 12, width: `${Math.max(0.4, place(alert.last_seen_at) - place(first))}%`, height: 12, class: "refused" }),
+      svg("line", { x1: 0, x2: "100%", y1: 24, y2: 24, class: "axis" }),
+      events.map((at) => svg("line", { x1: x(at), x2: x(at), y1: 2, y2: 12, class: "axis" })),
+      steps.map(({ at, mark }) => svg("circle", { cx: x(at), cy: 24, r: 6, class: `moment ${mark}` }))),
+    h("p", { class: "ends" }, h("span", {}, absolute(begin)), h("span", {}, absolute(begin + length))),
     h("figcaption", {},
       h("span", { class: "key" }, h("span", { class: "swatch refused" }), "seen"), h("span", { class: "key quiet" }, "│ an event of the trail"),
       [["bad", "opened, seen"], ["calls", "told"], ["warn", "acknowledged"], ["good", "resolved"]]
         .filter(([mark]) => steps.some((step) => step.mark === mark))
-        .map(([mark, text]) => h("span", { class: "key" }, h("span", { class: `swatch mark ${mark}` }), text))));
+        .map(([mark, text]) => h("span", { class: "key" }, h("span", { class: `swatch moment ${mark}` }), text))));
 }
 
 function deliveries(list) {

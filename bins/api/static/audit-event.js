@@ -141,7 +141,7 @@ export function request({ method, route, status: answer }) {
 }
 
 const code = (text, none) => (text === null || text === undefined ? nothing(none) : h("span", { class: "mono" }, inert(text)));
-const copied = (text, what, none) => (text ? h("span", { class: "copied" }, code(text), copyButton(text, `Copy ${what}`)) : nothing(none));
+const copied = (text, what, none) => (text ? h("span", { class: "copyable" }, code(text), copyButton(text, `Copy ${what}`)) : nothing(none));
 
 /** What the event is about, where we have a page for it. */
 function subjects({ detail, actor }) {
@@ -177,7 +177,7 @@ function content(event, names) {
     h("h3", {}, "Detail"), h("pre", { dir: "ltr" }, json(event.detail)),
     h("h3", {}, "Prove it"),
     h("p", { class: "quiet" }, "An operator makes a proof of this event that can be checked without the trail, once a checkpoint covers it."),
-    h("p", { class: "copied" }, h("code", {}, prove), copyButton(prove, "Copy command")),
+    h("p", { class: "copyable" }, h("code", {}, prove), copyButton(prove, "Copy command")),
     h("p", { class: "links" }, subjects(event)));
 }
 

@@ -14,11 +14,11 @@ const LONGEST = 1_800_000;
 export function follower(look, stopped) {
   const said = h("p", { class: "hint", role: "status" });
   const toggle = choice({
-    label: "Follow live", role: "switch", class: "follow-switch",
+    label: "Follow live", role: "switch",
     onchange: (event) => (event.target.checked ? begin() : element.stop("Not following.")),
   });
   const input = toggle.querySelector("input");
-  const element = h("div", { class: "follow" }, toggle, said);
+  const element = h("div", { class: "live" }, toggle, said);
   let timer;
   let turn = 0;
   let sum = 0;

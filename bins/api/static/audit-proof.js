@@ -9,7 +9,7 @@ import { badge, copyButton, download, empty, facts, loaded, section, table } fro
 /** One is made every minute; what is older than some of them means that something stands still. */
 const LATE = 300_000;
 
-const command = (text) => h("p", { class: "copied" }, h("code", {}, text), copyButton(text, "Copy command"));
+const command = (text) => h("p", { class: "copyable" }, h("code", {}, text), copyButton(text, "Copy command"));
 
 const saved = (label, name, text) => h("button", { type: "button", class: "button small", onclick: () => download(name, text) }, label);
 
