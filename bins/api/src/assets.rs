@@ -24,7 +24,11 @@ macro_rules! assets {
 
 /// All of them, by their names.
 const FILES: &[(&str, &[u8])] = assets! {
+    "alert-detail.js"
     "api.js"
+    "audit-event.js"
+    "audit-follow.js"
+    "audit-proof.js"
     "chart.js"
     "dashboard.css"
     "dashboard.js"
@@ -32,6 +36,7 @@ const FILES: &[(&str, &[u8])] = assets! {
     "dom.js"
     "format.js"
     "icon.svg"
+    "inert.js"
     "key-explain.js"
     "key-suggestions.js"
     "key-usage.js"

@@ -32,11 +32,11 @@ export function day(at) {
   return DAY.format(new Date(at));
 }
 
-/** A moment in both forms; the relative one keeps up with the clock. `null` is said by `never`. */
-export function when(at, never = "never") {
+/** A moment in both forms, with seconds when `precise`; the relative one keeps up with the clock. `null` is said by `never`. */
+export function when(at, never = "never", precise = false) {
   if (!at) return h("span", { class: "quiet" }, never);
   return h("time", { datetime: at, title: absolute(at), class: "when" },
-    h("span", { dataset: { at } }, relative(at)), " ", h("span", { class: "quiet" }, SHORT.format(new Date(at))));
+    h("span", { dataset: { at } }, relative(at)), " ", h("span", { class: "quiet" }, (precise ? ABSOLUTE : SHORT).format(new Date(at))));
 }
 
 setInterval(() => {

@@ -152,12 +152,13 @@ export function facts(pairs) {
   return h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, ...value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
-/** A table that becomes a list of blocks where it is narrow. `columns`: `[title, cell(item), class?]`; the first is the row's head. */
+/** A table that becomes a list of blocks where it is narrow. `columns`: `[title, cell(item), class?]`; the first is the row's head.
+ *  `add(items)` puts more rows behind, or before the others with "prepend". */
 export function table(caption, columns, items, { rowClass } = {}) {
   const body = h("tbody", { role: "rowgroup" });
   const element = h("table", { class: "rows", role: "table" }, h("caption", { class: "hidden" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(([title, , name]) => h("th", { scope: "col", role: "columnheader", class: name }, title)))), body);
-  element.add = (more) => body.append(...more.map((item) => h("tr", { role: "row", class: rowClass?.(item) }, columns.map(([title, cell, name], index) =>
+  element.add = (more, how = "append") => body[how](...more.map((item) => h("tr", { role: "row", class: rowClass?.(item) }, columns.map(([title, cell, name], index) =>
     h(index ? "td" : "th", { role: index ? "cell" : "rowheader", scope: index ? null : "row", class: name, dataset: { label: title } }, h("div", {}, cell(item)))))));
   element.add(items);
   return element;
@@ -226,7 +227,7 @@ export function loaded(fetchIt, build) {
 }
 
 /** A filter form whose values live in the address, so that a view can be kept and sent on. `changed(values)` is called at the
- *  beginning of a change. */
+ *  beginning of a change. An input with `data-whole` counts when it is left, or by Enter: for what means nothing in parts. */
 export function filters(fields, changed) {
   const form = h("form", { class: "filters", role: "search", onsubmit: (event) => { event.preventDefault(); apply(); } }, fields);
   const query = new URLSearchParams(location.search);
@@ -245,10 +246,12 @@ export function filters(fields, changed) {
     history.replaceState(null, "", `${location.pathname}${text ? `?${text}` : ""}`);
     changed(now);
   }
-  form.addEventListener("input", () => {
+  const soon = (milliseconds) => {
     clearTimeout(timer);
-    timer = setTimeout(apply, 250);
-  });
+    timer = setTimeout(apply, milliseconds);
+  };
+  form.addEventListener("input", (event) => { if (!("whole" in event.target.dataset)) soon(250); });
+  form.addEventListener("change", (event) => { if ("whole" in event.target.dataset) soon(0); });
   form.values = values;
   return form;
 }
