@@ -25,6 +25,10 @@ macro_rules! assets {
 /// All of them, by their names.
 const FILES: &[(&str, &[u8])] = assets! {
     "api.js"
+    "app-failures.js"
+    "app-form.js"
+    "app-secrets.js"
+    "app-try.js"
     "chart.js"
     "dashboard.css"
     "dashboard.js"
@@ -41,6 +45,7 @@ const FILES: &[(&str, &[u8])] = assets! {
     "pages/overview.js"
     "pages/security.js"
     "parts.js"
+    "redirect-uri.js"
     "tokens.css"
 };
 
