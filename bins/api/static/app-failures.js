@@ -86,10 +86,11 @@ export function failuresOf(app) {
   const entries = list(
     (cursor) => get(ofOrg(`/apps/${app.id}/failures`), { limit: 20, cursor }),
     (items) => table("Refused exchanges", [
-      ["Time", (item) => when(item.occurred_at)], ["Exchange", (item) => EXCHANGES[item.action] ?? words(item.action)],
-      ["Reason", reason], ["From", from], ["Request", request],
+      ["Reason", reason], ["Exchange", (item) => EXCHANGES[item.action] ?? words(item.action), "whole"],
+      ["Time", (item) => when(item.occurred_at)], ["From", from], ["Request", request],
     ], items),
-    () => empty("Nothing was refused", "When a request of this app is refused, the true reason stands here. The app itself gets a vaguer answer, so that nobody learns by probing."),
+    () => empty("Nothing was refused", "When a request of this app is refused, the true reason stands here. "
+      + "The app itself gets a vaguer answer, so that nobody learns by probing."),
   );
   entries.load();
   return section("Recent failures", {
@@ -105,7 +106,8 @@ function reason(item) {
 }
 
 function from(item) {
-  return [item.ip ?? h("span", { class: "quiet" }, "unknown"), item.user_agent ? h("div", { class: "quiet clipped", title: item.user_agent }, item.user_agent) : null];
+  return [item.ip ?? h("span", { class: "quiet" }, "unknown"),
+    item.user_agent ? h("div", { class: "quiet clipped", title: item.user_agent }, item.user_agent) : null];
 }
 
 function request(item) {

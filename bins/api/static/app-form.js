@@ -11,7 +11,7 @@ const FRESH = {
   access_token_format: "opaque", refresh_retry_seconds: 0, any_port_on_localhost: false, allowed_cidrs: null, audiences: [],
 };
 
-const EXACT = "Compared byte for byte: a slash too many is another address. https, or http on 127.0.0.1 and [::1] (any port matches there).";
+const EXACT = "https, or http on 127.0.0.1 and [::1], where any port matches. No fragment. Compared byte for byte: a slash too many is another address.";
 const EXACT_PUBLIC = `${EXACT} A public app may also use http on localhost, and a scheme of its own with a dot in it (com.example.app:/callback).`;
 
 /** The permission matrix, asked for when a form is opened. */
@@ -67,7 +67,8 @@ export function appForm({ app, matrix, label, act, close }) {
       name: of("name").value.trim(), ...(app ? {} : { kind: isPublic() ? "public" : "confidential" }),
       redirect_uris: uris.values(), ...permissions.values(), require_state: of("require_state").checked,
       require_pkce: of("require_pkce").checked, access_token_format: of("access_token_format").value,
-      refresh_retry_seconds: Number(of("refresh_retry_seconds").value), any_port_on_localhost: isPublic() && of("any_port_on_localhost").checked,
+      refresh_retry_seconds: Number(of("refresh_retry_seconds").value),
+      any_port_on_localhost: isPublic() && of("any_port_on_localhost").checked,
       allowed_cidrs: lines(of("allowed_cidrs").value), audiences: lines(of("audiences").value),
     };
   }
@@ -104,10 +105,12 @@ function errorsOf(name) {
 }
 
 function kindChoice(kind, changedTo) {
-  const one = (value, label, hint) => choice({ type: "radio", name: "kind", value, label, hint, checked: kind === value, onchange: changedTo });
+  const one = (value, label, hint) =>
+    choice({ type: "radio", name: "kind", value, label, hint, checked: kind === value, onchange: changedTo });
   return h("fieldset", {}, h("legend", {}, "Kind"),
     one("confidential", "Confidential", "Runs on a server, which can keep a secret."),
-    one("public", "Public", "Runs where others can read it: a command-line tool, a page in a browser, a mobile app, an MCP client. It has no secret."),
+    one("public", "Public", "Runs where others can read it: a command-line tool, a page in a browser, a mobile app, an MCP client. "
+      + "It has no secret."),
     h("p", { class: "hint" }, "It can't be changed later."), errorsOf("kind"));
 }
 
@@ -115,8 +118,12 @@ function kindChoice(kind, changedTo) {
 function redirectUris(given, isPublic) {
   const rows = h("div", { class: "uris" });
   const hint = uid("uris");
-  const add = h("button", { type: "button", class: "button small", onclick: () => { insert(""); rows.lastElementChild.querySelector("input").focus(); } },
-    "Add another");
+  const add = h("button", { type: "button", class: "button small", onclick: addRow }, "Add another");
+
+  function addRow() {
+    insert("");
+    rows.lastElementChild.querySelector("input").focus();
+  }
 
   function insert(value) {
     const cell = field({
@@ -126,7 +133,7 @@ function redirectUris(given, isPublic) {
     const input = cell.querySelector("input");
     input.setAttribute("aria-describedby", `${hint} ${cell.querySelector(".field-error").id}`);
     const row = h("div", { class: "uri" }, cell,
-      h("button", { type: "button", class: "icon", onclick: () => take(row) }, h("span", { "aria-hidden": "true" }, "×"), h("span", { class: "hidden" }, "")));
+      h("button", { type: "button", class: "icon", onclick: () => take(row) }, "×"));
     rows.append(row);
     number();
   }
@@ -141,7 +148,7 @@ function redirectUris(given, isPublic) {
   function number() {
     [...rows.children].forEach((row, index) => {
       row.querySelector("label").textContent = `Redirect URI ${index + 1}`;
-      row.querySelector(".icon .hidden").textContent = `Remove redirect URI ${index + 1}`;
+      row.querySelector(".icon").setAttribute("aria-label", `Remove redirect URI ${index + 1}`);
       row.querySelector(".icon").hidden = rows.children.length === 1;
     });
     add.hidden = rows.children.length >= MOST_URIS;
@@ -156,7 +163,8 @@ function redirectUris(given, isPublic) {
   }
 
   given.forEach(insert);
-  const element = h("fieldset", {}, h("legend", {}, "Redirect URIs"), h("p", { class: "hint", id: hint }), rows, errorsOf("redirect_uris"), add);
+  const element = h("fieldset", {}, h("legend", {}, "Redirect URIs"), h("p", { class: "hint", id: hint }), rows,
+    errorsOf("redirect_uris"), add);
   element.judge = () => [...rows.children].forEach(judgeRow);
   /** Rows that hold nothing aren't sent: the others learn by which index the server will speak of them. */
   element.values = () => {
@@ -175,7 +183,9 @@ function redirectUris(given, isPublic) {
 /** Each scope with two boxes: whether the app may ask for it, and whether it gets it when it asks for nothing. */
 function scopeMatrix(matrix, given) {
   const all = matrix.resources.flatMap((resource) => resource.scopes);
-  const box = (name, scope, label, properties) => h("input", { type: "checkbox", class: "box", name, value: scope.name, "aria-label": `${label}: ${scope.name}`, ...properties });
+  const box = (name, scope, label, properties) => h("input", {
+    type: "checkbox", class: "box", name, value: scope.name, "aria-label": `${label}: ${scope.name}`, ...properties,
+  });
   const pairs = all.map((scope) => {
     const usual = box("default_scopes", scope, "By default", { checked: given.default_scopes.includes(scope.name) });
     const asked = box("scopes", scope, "May ask for", { checked: given.scopes.includes(scope.name), onchange: () => follow() });
@@ -188,8 +198,8 @@ function scopeMatrix(matrix, given) {
   });
   const element = h("fieldset", {}, h("legend", {}, "Scopes"),
     h("p", { class: "hint" }, "The most that the app may ask people for. A default is what it gets when a request names no scope."),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scopes of the app" }, table("Scopes of the app", [
-      ["Scope", ({ scope }) => [h("code", {}, scope.name), h("p", { class: "hint" }, scope.description)]],
+    h("div", { class: "permissions" }, table("Scopes of the app", [
+      ["Scope", ({ scope }) => [h("code", {}, scope.name), " ", h("span", { class: "quiet" }, scope.description)]],
       ["May ask for", ({ asked }) => asked], ["By default", ({ usual }) => usual],
     ], pairs)), errorsOf("scopes"), errorsOf("default_scopes"));
   const names = (box) => pairs.filter((pair) => pair[box].checked).map(({ scope }) => scope.name);

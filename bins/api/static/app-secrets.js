@@ -22,7 +22,8 @@ export function showOnce(title, app, secret) {
       : "A public app has no secret: the client id is all that it sends, and PKCE proves the rest."),
     shown("Client id", app.client_id), secret ? shown("Client secret", secret) : null,
     h("div", { class: "actions" },
-      h("button", { type: "button", class: "button", onclick: () => download(`${fileName(app.name)}.env`, `${lines.join("\n")}\n`) }, "Download .env"),
+      h("button", { type: "button", class: "button", onclick: () => download(`${fileName(app.name)}.env`, `${lines.join("\n")}\n`) },
+        "Download .env"),
       h("button", { type: "button", class: "button strong", onclick: () => close(true) }, secret ? "I have stored it" : "Go on"))),
   { held: true });
 }
@@ -44,15 +45,18 @@ export function secretsOf(app, mayChange, changed) {
     "Revoke", h("span", { class: "hidden" }, ` ${called(secret)}`));
   const columns = [
     ["Secret", (secret) => [h("span", { class: "name" }, called(secret)), " ", h("code", {}, `sp_cs_…${secret.last4}`)]],
-    ["Created", (secret) => [when(secret.created_at), secret.created_by.email ? h("div", { class: "quiet" }, `by ${secret.created_by.email}`) : null]],
+    ["Created", (secret) => [when(secret.created_at),
+      secret.created_by.email ? h("div", { class: "quiet" }, `by ${secret.created_by.email}`) : null]],
     ["Last use", (secret) => when(secret.last_used_at, "not used yet")],
     ["Ends", (secret) => (isLive(secret) ? when(secret.expires_at, "has no end") : [badge("ended"), " ", when(secret.expires_at)])],
   ];
-  if (mayChange) columns.push(["Action", (secret) => (isLive(secret) && live > 1 ? end(secret) : h("span", { class: "quiet" }, isLive(secret) ? "the only one" : "–"))]);
+  const none = (secret) => h("span", { class: "quiet" }, isLive(secret) ? "the only one" : "–");
+  if (mayChange) columns.push(["Action", (secret) => (isLive(secret) && live > 1 ? end(secret) : none(secret))]);
   const add = h("button", { type: "button", class: "button", onclick: () => addSecret(app, changed) }, "Add a secret");
   return section("Secrets", {
     actions: mayChange ? add : null,
-    lead: "Several work side by side, so that a new one can be put in place without an outage: add one, deploy it, and end the old one when its last use stands still.",
+    lead: "Several work side by side, so that a new one can be put in place without an outage: add one, deploy it, and revoke the old "
+      + "one when its last use stands still.",
   }, app.secrets.length ? table("Secrets of the app", columns, app.secrets) : empty("No secret", "This app can't authenticate."));
 }
 
@@ -61,9 +65,13 @@ async function addSecret(app, changed) {
     text: "The new secret works at once, and is shown once.", label: "Add the secret",
     fields: [
       field({ label: "Label", name: "label", maxlength: 100, autocomplete: "off", hint: "For you, such as a year or a place. May be left out." }),
-      field({ label: "The earlier secrets work", name: "overlap_seconds", options: OVERLAPS, value: 7 * DAY, hint: "An end that is already set earlier stays." }),
+      field({
+        label: "The earlier secrets work", name: "overlap_seconds", options: OVERLAPS, value: 7 * DAY,
+        hint: "An end that is already set earlier stays.",
+      }),
     ],
-    act: ({ label, overlap_seconds: overlap }) => post(ofOrg(`/apps/${app.id}/secrets`), { overlap_seconds: Number(overlap), label: label.trim() || null }),
+    act: ({ label, overlap_seconds: overlap }) =>
+      post(ofOrg(`/apps/${app.id}/secrets`), { overlap_seconds: Number(overlap), label: label.trim() || null }),
   });
   if (!answer) return;
   await showOnce("The new secret", app, answer.client_secret);

@@ -16,9 +16,11 @@ const ENDPOINTS = [
 /** The addresses, and the way to try them. */
 export function endpointsOf(app) {
   return section("Connect", {
-    actions: app.status === "active" ? h("button", { type: "button", class: "button", onclick: () => tryFlow(app) }, "Try the flow") : null,
+    actions: app.status === "active"
+      ? h("button", { type: "button", class: "button", onclick: () => tryFlow(app) }, "Try the flow") : null,
     lead: "What to configure in the app. Libraries that read the metadata need the issuer and nothing else.",
-  }, facts(ENDPOINTS.map(([name, address]) => [name, h("span", { class: "copied" }, h("code", {}, address), copyButton(address, `Copy ${name.toLowerCase()}`))])));
+  }, facts(ENDPOINTS.map(([name, address]) =>
+    [name, h("span", { class: "copied" }, h("code", {}, address), copyButton(address, `Copy ${name.toLowerCase()}`))])));
 }
 
 /** Prepares a request with a state and a PKCE pair of its own, made here and known to nobody else. */
@@ -56,10 +58,11 @@ function steps(app, { verifier, state, redirect, address }) {
     h("h3", {}, "1. Open the authorize page"),
     h("p", {}, "It opens in a new tab and asks you what this app may do. Allowing gives the app a real access, which you can end under ",
       h("a", { href: `${context.base}/authorized-apps` }, "Authorized apps"), "."),
-    h("p", {}, h("a", { class: "button strong", href: address, target: "_blank", rel: "noopener" }, "Open the authorize page"), " ", copyButton(address, "Copy the link")),
+    h("p", {}, h("a", { class: "button strong", href: address, target: "_blank", rel: "noopener" }, "Open the authorize page"), " ",
+      copyButton(address, "Copy the link")),
     h("h3", {}, "2. Read what comes back"),
-    h("p", {}, "The browser is sent to ", h("code", {}, redirect), " with ", h("code", {}, "code"), ", ", h("code", {}, "state"), " and ", h("code", {}, "iss"),
-      ". Where nothing listens there it shows an error, and the answer stands in its address bar. Compare both before you go on:"),
+    h("p", {}, "The browser is sent to ", h("code", {}, redirect), " with ", h("code", {}, "code"), ", ", h("code", {}, "state"),
+      " and ", h("code", {}, "iss"), ". Where nothing listens there it shows an error, and the answer stands in its address bar. Compare both before you go on:"),
     facts([["state", h("code", {}, state)], ["iss", h("code", {}, issuer)], ["code", "works once, within 300 seconds"]]),
     h("h3", {}, "3. Redeem the code"),
     h("p", {}, isPublic ? "Set CODE to what came back. " : "Set CODE to what came back, and CLIENT_SECRET to a secret of the app. ",

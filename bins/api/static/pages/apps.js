@@ -21,7 +21,8 @@ export function start(main, { role }) {
 // The list
 
 function showApps(main, role) {
-  const registerButton = () => h("button", { type: "button", class: "button strong", onclick: (event) => register(event.currentTarget) }, "Register an app");
+  const registerButton = () =>
+    h("button", { type: "button", class: "button strong", onclick: (event) => register(event.currentTarget) }, "Register an app");
   const mayRegister = role !== "auditor";
   if (mayRegister) document.getElementById("actions").append(registerButton());
   const form = filters([
@@ -36,7 +37,7 @@ function showApps(main, role) {
       + "organization alone, an API key is enough.", mayRegister ? registerButton() : null));
   const apps = list((cursor) => get(ofOrg("/apps"), { limit: 50, cursor, ...form.values() }), tableOfApps, none);
   apps.load();
-  replace(main, h("p", { class: "lead" }, "Apps that people let act for them, by OAuth 2."), form, apps);
+  replace(main, h("p", { class: "lead" }, "Apps that people let act for them, by OAuth 2."), form, h("div", { class: "panel" }, apps));
 }
 
 function tableOfApps(items) {
@@ -45,21 +46,27 @@ function tableOfApps(items) {
       h("a", { href: pageUrl("/apps", { app: app.id }), class: "name" }, h("bdi", {}, app.name)),
       h("div", { class: "copied" }, h("code", {}, app.client_id), copyButton(app.client_id, "Copy id")),
     ]],
-    ["Kind", (app) => KINDS[app.kind]], ["Status", (app) => status(app.status)], ["Scopes", (app) => scopes(app.scopes, 3)],
+    ["Kind", (app) => KINDS[app.kind], "whole"], ["Status", (app) => status(app.status)], ["Scopes", (app) => scopes(app.scopes, 3)],
     ["Created", (app) => when(app.created_at)], ["Last use", (app) => when(app.last_used_at, "not used yet")],
   ], items);
 }
 
+/** The form's catalog, or nothing when it can't be had. */
+async function catalogFor(button) {
+  let matrix;
+  await run(button, async () => { matrix = await catalog(); }, complain);
+  return matrix;
+}
+
 async function register(button) {
-  await run(button, async () => {
-    const matrix = await catalog();
-    const answer = await open("Register an app", (close) => appForm({
-      matrix, label: "Register", close, act: async (json) => close(await post(ofOrg("/apps"), json)),
-    }), { wide: true });
-    if (!answer) return;
-    await showOnce(`${answer.app.name} is registered`, answer.app, answer.client_secret);
-    location.assign(pageUrl("/apps", { app: answer.app.id }));
-  }, complain);
+  const matrix = await catalogFor(button);
+  if (!matrix) return;
+  const answer = await open("Register an app", (close) => appForm({
+    matrix, label: "Register", close, act: async (json) => close(await post(ofOrg("/apps"), json)),
+  }), { wide: true });
+  if (!answer) return;
+  await showOnce(`${answer.app.name} is registered`, answer.app, answer.client_secret);
+  location.assign(pageUrl("/apps", { app: answer.app.id }));
 }
 
 // One app
@@ -93,9 +100,11 @@ function summary(app, mayChange, changed) {
     h("button", { type: "button", class: "button", onclick: () => toggle(app, changed) }, app.status === "active" ? "Suspend" : "Resume"),
   ] : null;
   return section(h("bdi", {}, app.name), { actions }, app.status === "suspended"
-    ? h("p", { class: "note warn" }, "Suspended: nothing is issued to this app, and all of its tokens are refused. Codes and tokens of before stay dead when it is resumed.")
+    ? h("p", { class: "note warn" }, "Suspended: nothing is issued to this app, and all of its tokens are refused. "
+      + "Codes and tokens of before stay dead when it is resumed.")
     : null, facts([
-    ["Status", status(app.status)], ["Client id", h("span", { class: "copied" }, h("code", {}, app.client_id), copyButton(app.client_id, "Copy client id"))],
+    ["Status", status(app.status)],
+    ["Client id", h("span", { class: "copied" }, h("code", {}, app.client_id), copyButton(app.client_id, "Copy client id"))],
     ["Kind", KINDS[app.kind]], ["Redirect URIs", app.redirect_uris.map((uri) => h("div", {}, h("code", {}, uri)))],
     ["May ask for", scopes(app.scopes)],
     ["By default", app.default_scopes.length ? scopes(app.default_scopes) : h("span", { class: "quiet" }, "no default: a request has to name its scopes")],
@@ -105,30 +114,32 @@ function summary(app, mayChange, changed) {
     app.any_port_on_localhost ? ["Localhost", "any port"] : null,
     ["Networks", app.allowed_cidrs ? scopes(app.allowed_cidrs) : h("span", { class: "quiet" }, "from anywhere")],
     ["Audiences", scopes(app.audiences)],
-    ["Created", [when(app.created_at), app.created_by.email ? ` by ${app.created_by.email}` : ""]], ["Last use", when(app.last_used_at, "not used yet")],
+    ["Created", [when(app.created_at), app.created_by.email ? ` by ${app.created_by.email}` : ""]],
+    ["Last use", when(app.last_used_at, "not used yet")],
   ]));
 }
 
 async function edit(button, app, changed) {
-  await run(button, async () => {
-    const matrix = await catalog();
-    const saved = await open(`Edit ${app.name}`, (close) => appForm({
-      app, matrix, label: "Save", close,
-      act: async (json) => close(Object.keys(json).length ? await patch(ofOrg(`/apps/${app.id}`), json) : undefined),
-    }), { wide: true });
-    if (!saved) return;
-    notify("The app is changed.");
-    await changed();
-  }, complain);
+  const matrix = await catalogFor(button);
+  if (!matrix) return;
+  const saved = await open(`Edit ${app.name}`, (close) => appForm({
+    app, matrix, label: "Save", close,
+    act: async (json) => close(Object.keys(json).length ? await patch(ofOrg(`/apps/${app.id}`), json) : undefined),
+  }), { wide: true });
+  if (!saved) return;
+  notify("The app is changed.");
+  await changed();
 }
 
 async function toggle(app, changed) {
   const suspends = app.status === "active";
   const done = await confirm(suspends ? `Suspend ${app.name}?` : `Resume ${app.name}?`, {
     text: suspends
-      ? ["Nothing is issued any more, and all of its codes and tokens are dead on every instance within a second.", "You can resume it later; what was issued before stays dead."]
+      ? ["Nothing is issued any more, and all of its codes and tokens are dead on every instance within a second.",
+        "You can resume it later; what was issued before stays dead."]
       : "It can get new tokens again. Codes and tokens of before stay dead: people go through the flow again.",
-    label: suspends ? "Suspend" : "Resume", danger: suspends, act: () => patch(ofOrg(`/apps/${app.id}`), { status: suspends ? "suspended" : "active" }),
+    label: suspends ? "Suspend" : "Resume", danger: suspends,
+    act: () => patch(ofOrg(`/apps/${app.id}`), { status: suspends ? "suspended" : "active" }),
   });
   if (!done) return;
   notify(suspends ? "The app is suspended." : "The app is active again.");
@@ -137,15 +148,18 @@ async function toggle(app, changed) {
 
 function endings(app, role, changed) {
   const mayEnd = role === "owner" || role === "admin";
-  const line = (text, label, press) => h("div", { class: "ending" }, h("p", {}, text), h("button", { type: "button", class: "button", onclick: press }, label));
+  const line = (text, label, press) => h("div", { class: "ending" }, h("p", {}, text),
+    h("button", { type: "button", class: "button", onclick: press }, label));
   return section("End", {},
-    mayEnd ? line("Takes away what people of this organization have granted to the app. The app stays, and may ask again.", "End all access of this app", () => endAccess(app, changed)) : null,
+    mayEnd ? line("Takes away what people of this organization have granted to the app. The app stays, and may ask again.",
+      "End all access of this app", () => endAccess(app, changed)) : null,
     line("Deletes the app with everything that was issued to it, for good.", "Delete the app", () => deleteApp(app)));
 }
 
 async function endAccess(app, changed) {
   const answer = await confirm(`End all access of ${app.name}?`, {
-    text: ["Everything that people of this organization have granted to it ends, with all of its tokens, on every instance within a second.", "They are asked again when they use it the next time."],
+    text: ["Everything that people of this organization have granted to it ends, with all of its tokens, on every instance within a second.",
+      "They are asked again when they use it the next time."],
     label: "End all access", danger: true, act: () => post(ofOrg("/grants/revoke"), { app: app.id }),
   });
   if (!answer) return;
