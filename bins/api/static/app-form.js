@@ -117,6 +117,9 @@ function kindChoice(kind, changedTo) {
 /** Rows of addresses, each judged while it is typed. */
 function redirectUris(given, isPublic) {
   const rows = h("div", { class: "uris" });
+  // Rows that were sent as they are: the server's words about them stay until they are changed.
+  const sent = new WeakSet();
+  const later = settled((row) => judgeRow(row), 400);
   const hint = uid("uris");
   const add = h("button", { type: "button", class: "button small", onclick: addRow }, "Add another");
 
@@ -128,7 +131,8 @@ function redirectUris(given, isPublic) {
   function insert(value) {
     const cell = field({
       label: "Redirect URI", name: "redirect_uri", value, type: "url", inputmode: "url", autocomplete: "off", spellcheck: "false",
-      class: "broad", placeholder: "https://app.example/callback", "aria-describedby": undefined, onchange: () => judgeRow(row), oninput: settled(() => judgeRow(row), 400),
+      class: "broad", placeholder: "https://app.example/callback", "aria-describedby": undefined,
+      oninput: () => { sent.delete(row); later(row); }, onchange: () => judgeRow(row),
     });
     const input = cell.querySelector("input");
     input.setAttribute("aria-describedby", `${hint} ${cell.querySelector(".field-error").id}`);
@@ -156,6 +160,7 @@ function redirectUris(given, isPublic) {
 
   function judgeRow(row) {
     const input = row.querySelector("input");
+    if (sent.has(row)) return;
     const wrong = wrongWith(input.value.trim(), isPublic());
     row.querySelector(".field-error").textContent = wrong;
     if (wrong) input.setAttribute("aria-invalid", "true");
@@ -165,11 +170,15 @@ function redirectUris(given, isPublic) {
   given.forEach(insert);
   const element = h("fieldset", {}, h("legend", {}, "Redirect URIs"), h("p", { class: "hint", id: hint }), rows,
     errorsOf("redirect_uris"), add);
-  element.judge = () => [...rows.children].forEach(judgeRow);
+  element.judge = () => [...rows.children].forEach((row) => {
+    sent.delete(row);
+    judgeRow(row);
+  });
   /** Rows that hold nothing aren't sent: the others learn by which index the server will speak of them. */
   element.values = () => {
     const filled = [...rows.children].filter((row) => {
       delete row.firstElementChild.dataset.field;
+      sent.add(row);
       return row.querySelector("input").value.trim();
     });
     return filled.map((row, index) => {

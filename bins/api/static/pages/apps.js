@@ -44,9 +44,9 @@ function tableOfApps(items) {
   return table("Apps", [
     ["App", (app) => [
       h("a", { href: pageUrl("/apps", { app: app.id }), class: "name" }, h("bdi", {}, app.name)),
-      h("div", { class: "copied" }, h("code", {}, app.client_id), copyButton(app.client_id, "Copy id")),
+      h("div", { class: "copied" }, h("code", { class: "whole" }, app.client_id), copyButton(app.client_id, "Copy id")),
     ]],
-    ["Kind", (app) => KINDS[app.kind], "whole"], ["Status", (app) => status(app.status)], ["Scopes", (app) => scopes(app.scopes, 3)],
+    ["Kind", (app) => KINDS[app.kind], "whole"], ["Status", (app) => status(app.status)], ["Scopes", (app) => scopes(app.scopes, 2)],
     ["Created", (app) => when(app.created_at)], ["Last use", (app) => when(app.last_used_at, "not used yet")],
   ], items);
 }

@@ -11,22 +11,23 @@ const MOST_KEYS = 3;
 
 /** The reasons of the inventory, the most pressing first. */
 const REASONS = [
-  ["ends_within_14_days", "End within 14 days", "Rotate them, or turn Auto-Rotate on."],
-  ["no_allowlist", "Work from any address", "With an allowlist a stolen key is of no use elsewhere."],
-  ["allow_any", "May hold networks of any width", "Look whether the wide ones are still needed."],
-  ["wide_allowlist", "Have a wide network in the allowlist", "Narrow it to the addresses in use."],
-  ["all_scopes", "Hold every scope", "Take away what they don't need."],
+  ["ends_within_14_days", "Ending within 14 days", "Rotate, or turn Auto-Rotate on."],
+  ["no_allowlist", "Usable from any address", "With an allowlist a stolen key is of no use elsewhere."],
+  ["allow_any", "Networks of any width allowed", "Look whether the wide ones are still needed."],
+  ["wide_allowlist", "Wide network in the allowlist", "Narrow it to the addresses in use."],
+  ["all_scopes", "Every scope", "Take away what isn't needed."],
   ["unused_30_days", "Not used for 30 days", "Disable or revoke what nobody misses."],
   ["never_rotated", "Never rotated", "Better tried once in peace than for the first time in a hurry."],
 ];
 
 const DONE = {
   "key.create": "created", "key.update": "changed", "key.rotate": "rotated", "key.revoke": "revoked", "key.disable": "disabled",
-  "key.enable": "enabled", "key.expire": "ended", "key.claim": "has its successor", "key.leaked": "found in public", "key.explain": "asked about",
+  "key.enable": "enabled", "key.expire": "ended", "key.claim": "has its successor", "key.leaked": "marked as leaked", "key.explain": "asked about",
 };
 
 export function start(main, { role, user }) {
   const isDeveloper = role === "developer";
+  const alerts = shared(openAlerts);
   const inventory = shared(() => get(ofOrg("/inventory")));
   // A developer may not read the trail of others.
   const changes = isDeveloper ? null : shared(() => get(ofOrg("/audit/events"), { action: "key.", limit: 10 }));
@@ -38,11 +39,17 @@ export function start(main, { role, user }) {
   };
   replace(main, isDeveloper ? null : readiness(),
     h("div", { class: "grid overview" },
-      section("Open alerts", { actions: link("All alerts", "/alerts") }, loaded(openAlerts, alertList)),
-      section("Keys that want attention", { actions: link("All keys", "/keys") }, loaded(attention, attentionList))),
-    changes ? section("Latest changes of keys", { actions: link("The audit trail", "/audit") },
-      loaded(async () => ({ events: (await changes()).items, known: await inventory().then(namesOf, () => new Map()) }),
-        ({ events, known }) => changeList(events, known, user))) : null);
+      section("Open alerts", { actions: link("All alerts", "/alerts") }, loaded(alerts, alertList)),
+      section("Keys that want attention", { actions: link("All keys", "/keys") }, loaded(attention, attentionList))));
+  if (changes) {
+    // Beneath what is there by then, so that nothing moves.
+    const above = Promise.allSettled([alerts(), inventory(), changes()]);
+    above.then(([open, held, read]) => {
+      if (read.reason?.status === 403) return;
+      main.append(section("Latest changes of keys", { actions: link("The audit trail", "/audit") },
+        loaded(changes, ({ items }) => changeList(items, namesOf(open.value, held.value), user))));
+    });
+  }
 }
 
 /** Asks once for several places. A failure is forgotten, so that one can try again. */
@@ -68,10 +75,11 @@ function readiness() {
   const place = h("div", { class: "readiness", role: "status" });
   const say = ({ status: word, reasons = [] }) => (word === "ready"
     ? replace(place, badge("ready", "good"), " ", h("span", { class: "quiet" }, "The service judges calls, and nothing is impaired."))
-    : replace(place, h("div", { class: "note warn" }, h("p", { class: "name" }, word === "degraded" ? "The service works, but something is impaired" : "The service can't judge calls"),
+    : replace(place, h("div", { class: "note warn" },
+      h("p", { class: "name" }, word === "degraded" ? "The service works, but something is impaired." : "The service can't judge calls."),
       h("ul", {}, reasons.map(({ code, detail }) => h("li", {}, detail, " ", h("code", {}, code)))))));
   // 503 says why, too.
-  get("/readyz").then(say, (error) => say({ status: "unavailable", reasons: error.problem?.reasons ?? [{ code: error.code, detail: error.message }] }));
+  get("/readyz").then(say, ({ problem, code, message }) => say({ status: "unavailable", reasons: problem.reasons ?? [{ code, detail: message }] }));
   return place;
 }
 
@@ -134,10 +142,11 @@ function firstSteps() {
 
 // Changes
 
-/** Names of keys and people, as far as the inventory tells them. */
-function namesOf({ reasons }) {
+/** Names of keys and people, as far as the rest of the page tells them. */
+function namesOf(open, held) {
   const known = new Map();
-  for (const key of Object.values(reasons).flat()) {
+  for (const { subject } of open?.alerts ?? []) if (subject.name) known.set(subject.id, subject.name);
+  for (const key of Object.values(held?.reasons ?? {}).flat()) {
     known.set(key.id, key.name);
     if (key.created_by?.email) known.set(key.created_by.id, key.created_by.email);
   }
@@ -147,17 +156,17 @@ function namesOf({ reasons }) {
 function changeList(events, known, user) {
   if (!events.length) return empty("No change yet", "When a key is created, changed or revoked, it stands here.");
   return h("ul", { class: "lines" }, events.map((event) => h("li", {}, changed(event, known), " ", by(event.actor, known, user), " ",
-    event.outcome === "allowed" ? null : [status(event.outcome), " "], h("span", { class: "quiet" }, when(event.occurred_at)))));
+    event.outcome === "allowed" ? null : [status(event.outcome), " "], h("span", { class: "quiet" }, "· ", when(event.occurred_at)))));
 }
 
 function changed({ action, detail }, known) {
   const done = DONE[action] ?? words(action).toLowerCase();
   const id = detail?.key_id;
-  return id ? [keyLink({ id, name: known.get(id) ?? `key ${id.slice(0, 8)}…` }), ` ${done}`] : `A key ${done}`;
+  return id ? [keyLink({ id, name: known.get(id) ?? `key …${id.slice(-8)}` }), ` ${done}`] : `A key ${done}`;
 }
 
 function by({ kind, id }, known, user) {
   if (kind === "system") return "by the service";
   if (kind === "user" && id === user.id) return "by you";
-  return ["by ", h("bdi", {}, known.get(id) ?? `${words(kind).toLowerCase()}${id ? ` ${id.slice(0, 8)}` : ""}`)];
+  return ["by ", h("bdi", {}, known.get(id) ?? `${words(kind).toLowerCase()}${id ? ` …${id.slice(-8)}` : ""}`)];
 }
