@@ -36,7 +36,7 @@ function fileName(name) {
   return name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "app";
 }
 
-/** The secrets of a confidential app. `changed()` is called after each change. */
+/** The secrets of a confidential app. `changed(title)` is called after each change, with the section to go on in. */
 export function secretsOf(app, mayChange, changed) {
   const isLive = (secret) => !secret.expires_at || new Date(secret.expires_at) > Date.now();
   const live = app.secrets.filter(isLive).length;
@@ -44,7 +44,7 @@ export function secretsOf(app, mayChange, changed) {
   const end = (secret) => h("button", { type: "button", class: "button small", onclick: () => revoke(app, secret, called(secret), changed) },
     "Revoke", h("span", { class: "hidden" }, ` ${called(secret)}`));
   const columns = [
-    ["Secret", (secret) => [h("span", { class: "name" }, called(secret)), " ", h("code", {}, `sp_cs_…${secret.last4}`)]],
+    ["Secret", (secret) => [h("span", { class: "name" }, called(secret)), " ", h("code", { class: "whole" }, `sp_cs_…${secret.last4}`)]],
     ["Created", (secret) => [when(secret.created_at),
       secret.created_by.email ? h("div", { class: "quiet" }, `by ${secret.created_by.email}`) : null]],
     ["Last use", (secret) => when(secret.last_used_at, "not used yet")],
@@ -75,7 +75,7 @@ async function addSecret(app, changed) {
   });
   if (!answer) return;
   await showOnce("The new secret", app, answer.client_secret);
-  changed();
+  changed("Secrets");
 }
 
 async function revoke(app, secret, name, changed) {
@@ -88,5 +88,5 @@ async function revoke(app, secret, name, changed) {
   });
   if (!done) return;
   notify(`${name} is revoked.`);
-  changed();
+  changed("Secrets");
 }

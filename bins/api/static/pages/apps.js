@@ -74,9 +74,11 @@ async function register(button) {
 function showApp(main, id, role) {
   const place = loaded(() => get(ofOrg(`/apps/${encodeURIComponent(id)}`)), (app) => {
     document.title = `${app.name} · Developer Portal · StatusPulse`;
-    return build(app, role, async () => {
+    return build(app, role, async (title) => {
       await place.load();
-      const heading = place.querySelector("h2");
+      // What was pressed is gone: on with the part that it stood in.
+      const headings = [...place.querySelectorAll("h2")];
+      const heading = headings.find((one) => one.textContent === title) ?? headings[0];
       heading?.setAttribute("tabindex", "-1");
       heading?.focus();
     });
@@ -164,7 +166,7 @@ async function endAccess(app, changed) {
   });
   if (!answer) return;
   notify(answer.revoked ? `${plural(answer.revoked, "access", "accesses")} ended.` : "There was no access to end.");
-  await changed();
+  await changed("End");
 }
 
 async function deleteApp(app) {
