@@ -15,7 +15,7 @@ export function wrongWith(text, isPublic) {
   if (text.includes("#")) return "No fragment: leave out # and what follows.";
   if (text.includes("*")) return "No wildcard: register each address by itself.";
   if (/%(?![0-9a-f]{2})/i.test(text)) return "A % is followed by two hexadecimal digits.";
-  const url = URL.parse ? URL.parse(text) : parse(text);
+  const url = parse(text);
   if (!url) return "Write the whole address, such as https://app.example/callback.";
   if (url.username || url.password) return "No user name or password (@).";
   if (ANSWERED.some((name) => url.searchParams.has(name))) return `The query can't hold ${ANSWERED.join(", ")}: the answer adds them.`;

@@ -46,7 +46,7 @@ function tableOfApps(items) {
       h("a", { href: pageUrl("/apps", { app: app.id }), class: "name" }, h("bdi", {}, app.name)),
       h("div", { class: "copied" }, h("code", { class: "whole" }, app.client_id), copyButton(app.client_id, "Copy id")),
     ]],
-    ["Kind", (app) => KINDS[app.kind], "whole"], ["Status", (app) => status(app.status)], ["Scopes", (app) => scopes(app.scopes, 2)],
+    ["Kind", (app) => KINDS[app.kind], "whole"], ["Status", (app) => status(app.status)], ["Scopes", (app) => scopes(app.scopes, 2), "whole"],
     ["Created", (app) => when(app.created_at)], ["Last use", (app) => when(app.last_used_at, "not used yet")],
   ], items);
 }
@@ -124,7 +124,7 @@ function summary(app, mayChange, changed) {
 async function edit(button, app, changed) {
   const matrix = await catalogFor(button);
   if (!matrix) return;
-  const saved = await open(`Edit ${app.name}`, (close) => appForm({
+  const saved = await open("Edit the app", (close) => appForm({
     app, matrix, label: "Save", close,
     act: async (json) => close(Object.keys(json).length ? await patch(ofOrg(`/apps/${app.id}`), json) : undefined),
   }), { wide: true });

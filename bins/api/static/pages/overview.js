@@ -74,7 +74,7 @@ function link(text, path) {
 function readiness() {
   const place = h("div", { class: "readiness", role: "status" });
   const say = ({ status: word, reasons = [] }) => (word === "ready"
-    ? replace(place, badge("ready", "good"), " ", h("span", { class: "quiet" }, "The service judges calls, and nothing is impaired."))
+    ? replace(place, badge("ready", "good"), " ", h("span", { class: "quiet" }, "The service works as it should."))
     : replace(place, h("div", { class: "note warn" },
       h("p", { class: "name" }, word === "degraded" ? "The service works, but something is impaired." : "The service can't judge calls."),
       h("ul", {}, reasons.map(({ code, detail }) => h("li", {}, detail, " ", h("code", {}, code)))))));
