@@ -26,6 +26,10 @@ macro_rules! assets {
 const FILES: &[(&str, &[u8])] = assets! {
     "alert-detail.js"
     "api.js"
+    "app-failures.js"
+    "app-form.js"
+    "app-secrets.js"
+    "app-try.js"
     "audit-event.js"
     "audit-follow.js"
     "audit-proof.js"
@@ -49,6 +53,7 @@ const FILES: &[(&str, &[u8])] = assets! {
     "pages/overview.js"
     "pages/security.js"
     "parts.js"
+    "redirect-uri.js"
     "tokens.css"
     "webhook-deliveries.js"
     "webhook-form.js"
