@@ -36,17 +36,18 @@ async fn roles(world: &World) -> Vec<String> {
         .await
 }
 
-/// Holds the lock under which members are changed until this many statements wait, so that they are all under way.
-async fn hold_until_waiting(world: &World, waiting: i64) {
-    // Another connection looks: within a transaction, who waits is read once.
-    let (client, looking) = (world.db.client().await, world.db.client().await);
-    client.batch_execute("BEGIN; SELECT 1 FROM organizations WHERE slug = 'acme' FOR UPDATE").await.unwrap();
+/// Takes the lock under which members are changed.
+const HOLD: &str = "BEGIN; SELECT 1 FROM organizations WHERE slug = 'acme' FOR UPDATE";
+
+/// Until two changes wait for a lock, so that both are under way. Within a transaction, who waits is read once: whoever
+/// holds the lock can't look.
+async fn two_wait(world: &World) {
+    let looking = world.db.client().await;
     let query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    eventually("the changes wait for the lock", async || {
-        looking.query_one(query, &[]).await.unwrap().get::<_, i64>(0) == waiting
+    eventually("two changes wait for the lock", async || {
+        looking.query_one(query, &[]).await.unwrap().get::<_, i64>(0) == 2
     })
     .await;
-    client.batch_execute("COMMIT").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -341,10 +342,15 @@ async fn two_owners_who_demote_each_other_at_once_leave_one() {
     let world = World::new().await;
     let (other, browser) = member(&world, "other", Role::Owner).await;
     let (first, second) = (at(world.org.owner.id), at(other.id));
-    let body = json!({"role": "auditor"});
+    let (holder, body) = (world.db.client().await, json!({"role": "auditor"}));
+    holder.batch_execute(HOLD).await.unwrap();
     let one = world.owner("PATCH", &second, &body);
     let two = ask(&world, &browser, "PATCH", &first, &body);
-    let (one, two, ()) = tokio::join!(one, two, hold_until_waiting(&world, 2));
+    let let_go = async {
+        two_wait(&world).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(one, two, let_go);
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
     let owners = roles(&world).await.iter().filter(|role| role.ends_with(" owner")).count();
@@ -356,9 +362,15 @@ async fn of_the_last_two_owners_who_leave_at_once_one_stays() {
     let world = World::new().await;
     let (other, browser) = member(&world, "other", Role::Owner).await;
     let (own, theirs, body) = (at(world.org.owner.id), at(other.id), json!({}));
+    let holder = world.db.client().await;
+    holder.batch_execute(HOLD).await.unwrap();
     let one = world.owner("DELETE", &own, &body);
     let two = ask(&world, &browser, "DELETE", &theirs, &body);
-    let (one, two, ()) = tokio::join!(one, two, hold_until_waiting(&world, 2));
+    let let_go = async {
+        two_wait(&world).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(one, two, let_go);
     let mut outcomes = [one.outcome(), two.outcome()];
     outcomes.sort_unstable();
     assert_eq!((outcomes, roles(&world).await.len()), ([(204, String::new()), (409, "last_owner".into())], 1));
