@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::Duration;
 use statuspulse_audit::{Action, Class};
 use statuspulse_keys::{Key, Status, directory::KeySnapshot};
 use statuspulse_policy::{AllowAny, Allowlist, AllowlistError, Cidr, Environment, KeyId, MAX_ENTRIES, OrganizationId};
@@ -85,17 +85,17 @@ fn unknown_key(index: usize) -> FieldError {
 /// The keys that are meant, newest first; locked in the order of their ids where they are to be changed. A named key that is
 /// not there or is not alive is an error, one of an environment is left out.
 async fn find(
+    app: &App,
     conn: &mut Conn,
     access: &Access,
     chosen: &Chosen,
-    now: DateTime<Utc>,
     locked: bool,
 ) -> Result<Vec<ListedKey>, AppError> {
     let (organization, caps) = (access.organization.id, access.organization.settings.caps);
     let ids = match chosen {
         Chosen::Keys(ids) => ids.clone(),
         Chosen::Environment(environment) => {
-            let living = living(conn, access, Some(*environment), now).await?;
+            let living = living(conn, access, Some(*environment), app.env.now()).await?;
             living.iter().map(|listed| listed.key.id).collect()
         }
     };
@@ -104,7 +104,8 @@ async fn find(
     }
     let limit = i64::try_from(ids.len()).map_err(AppError::internal)?;
     let filter = KeyFilter { ids: Some(ids), ..KeyFilter::default() };
-    // Read behind the locks: what was changed while they were waited for is seen.
+    // Read behind the locks: what was changed, or has ended, while they were waited for is seen.
+    let now = app.env.now();
     let mut found = keys::list(conn, organization, &filter, &caps, now, None, limit).await?;
     let status = |listed: &ListedKey| listed.key.status(&listed.current, &caps, now);
     let Chosen::Keys(ids) = chosen else {
@@ -161,6 +162,17 @@ fn grown(key: &Key, add: &Allowlist, create_lists: bool) -> Result<(Vec<Cidr>, V
         return Err(Untouched::AlreadyListed);
     }
     Ok(([held, &fresh].concat(), fresh))
+}
+
+/// The change that brings a key to its grown list: notes go with the ranges that are new to it.
+fn change_to(key: &Key, (list, fresh): (&[Cidr], &[Cidr]), notes: &BTreeMap<String, String>) -> KeyChange {
+    let named = fresh.iter().filter_map(|cidr| notes.get_key_value(&cidr.to_string()));
+    let named: Vec<_> = named.map(|(network, note)| (network.clone(), note.clone())).collect();
+    KeyChange {
+        allowed_cidrs: Some(Some(list.iter().map(Cidr::to_string).collect())),
+        allowlist_notes: (!named.is_empty()).then(|| key.allowlist_notes.clone().into_iter().chain(named).collect()),
+        ..KeyChange::default()
+    }
 }
 
 /// The error of one of many keys names it.
@@ -224,9 +236,10 @@ pub async fn add_ranges(app: &App, caller: &Caller, access: &Access, wanted: Add
             let organization =
                 organizations::by_id(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
             let today = Access { organization, right: access.right };
-            let now = app.env.now();
             let (mut judged, mut unchanged, mut errors) = (Vec::new(), Vec::new(), Errors::default());
-            for ListedKey { key, current } in find(conn, &today, &chosen, now, true).await? {
+            let found = find(app, conn, &today, &chosen, true).await?;
+            let now = app.env.now();
+            for ListedKey { key, current } in found {
                 let (list, fresh) = match grown(&key, &add, wanted.create_lists) {
                     Ok(grown) => grown,
                     Err(reason) => {
@@ -234,14 +247,7 @@ pub async fn add_ranges(app: &App, caller: &Caller, access: &Access, wanted: Add
                         continue;
                     }
                 };
-                let named = fresh.iter().filter_map(|cidr| notes.get_key_value(&cidr.to_string()));
-                let named: Vec<_> = named.map(|(network, note)| (network.clone(), note.clone())).collect();
-                let change = KeyChange {
-                    allowed_cidrs: Some(Some(list.iter().map(Cidr::to_string).collect())),
-                    allowlist_notes: (!named.is_empty())
-                        .then(|| key.allowlist_notes.clone().into_iter().chain(named).collect()),
-                    ..KeyChange::default()
-                };
+                let change = change_to(&key, (&list, &fresh), &notes);
                 let (id, name) = (key.id, key.name.clone());
                 let snapshot = KeySnapshot { key, versions: vec![current] };
                 let one = Judged::of(app, &today, snapshot, &change, now);
@@ -345,16 +351,16 @@ pub async fn preview_ranges(
         return Err(AppError::internal("what was read without an error is there"));
     };
     app.recorder.settle().await;
-    let now = app.env.now();
     let mut conn = app.conn().await?;
     let (mut wanted, mut errors) = (Vec::new(), Errors::default());
-    for ListedKey { key, .. } in find(&mut conn, access, &chosen, now, false).await? {
+    for ListedKey { key, .. } in find(app, &mut conn, access, &chosen, false).await? {
         let list = errors.check(would_have(&key, add.as_ref()));
         wanted.extend(list.map(|list| (key, list)));
     }
     errors.finish()?;
     let ids: Vec<KeyId> = wanted.iter().map(|(key, _)| key.id).collect();
-    let rows = sources_of_keys(&mut conn, access.organization.id, &ids, now - Duration::days(days)).await?;
+    let since = app.env.now() - Duration::days(days);
+    let rows = sources_of_keys(&mut conn, access.organization.id, &ids, since).await?;
     drop(conn);
     let too_many =
         || AppError::Unavailable { cause: "the keys were used from too many addresses for a preview".into() };

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use statuspulse_keys::Creator;
 use statuspulse_policy::ScopeSet;
 
