@@ -68,7 +68,7 @@ export async function call(method, path, { query, json, headers = {}, signal } =
       throw new ApiError(UNREACHABLE);
     }
     if (response.ok) return answer;
-    const error = new ApiError({ status: response.status, ...answer });
+    const error = new ApiError({ ...answer, status: response.status });
     if (attempt < 2 && response.status === 401) {
       await signInAgain();
     } else if (attempt < 2 && error.code === "csrf_token_invalid") {
@@ -108,7 +108,7 @@ function signInAgain() {
         body: JSON.stringify({ email, password }),
       }).catch(() => { throw new ApiError(UNREACHABLE); });
       const answer = await response.json();
-      if (!response.ok) throw new ApiError({ status: response.status, ...answer });
+      if (!response.ok) throw new ApiError({ ...answer, status: response.status });
       await take(answer);
     }))
     .finally(() => { signingIn = null; });
