@@ -13,6 +13,8 @@ pub(crate) struct DashboardPage<'a> {
     pub(crate) files: &'a str,
     /// The module that fills it, below `pages/`.
     pub(crate) page: &'static str,
+    /// Its own style sheets, below `pages/`.
+    pub(crate) styles: &'static [&'static str],
     pub(crate) title: &'static str,
     /// Its own path, for the change to another organization.
     pub(crate) path: &'static str,

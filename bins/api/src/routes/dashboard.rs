@@ -23,22 +23,23 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// The longest address of a page that sign-in goes back to, in bytes.
 const LONGEST_ADDRESS: usize = 512;
 
-/// A page: its path, title and script. A path that ends in `/` has an id behind it.
+/// A page: its path, its title, its script and its own style sheets, both below `pages/`.
 struct Page {
     path: &'static str,
     title: &'static str,
     script: &'static str,
+    styles: &'static [&'static str],
 }
 
 /// All of them.
 const PAGES: [Page; 7] = [
-    Page { path: "/", title: "Overview", script: "overview" },
-    Page { path: "/keys", title: "API Credentials", script: "keys" },
-    Page { path: "/keys/{id}", title: "API key", script: "key" },
-    Page { path: "/security", title: "Security Controls", script: "security" },
-    Page { path: "/apps", title: "Developer Portal", script: "apps" },
-    Page { path: "/audit", title: "Audit", script: "audit" },
-    Page { path: "/alerts", title: "Alerts", script: "alerts" },
+    Page { path: "/", title: "Overview", script: "overview", styles: &["apps"] },
+    Page { path: "/keys", title: "API Credentials", script: "keys", styles: &["keys"] },
+    Page { path: "/keys/{id}", title: "API key", script: "key", styles: &["keys", "key"] },
+    Page { path: "/security", title: "Security Controls", script: "security", styles: &["keys", "key", "security"] },
+    Page { path: "/apps", title: "Developer Portal", script: "apps", styles: &["apps"] },
+    Page { path: "/audit", title: "Audit", script: "audit", styles: &["audit"] },
+    Page { path: "/alerts", title: "Alerts", script: "alerts", styles: &["audit"] },
 ];
 
 /// A page for somebody who is signed in; others are asked to, and come back.
@@ -68,6 +69,7 @@ pub(crate) async fn page(context: Context) -> Answer {
         base: &context.state.base,
         files: &files,
         page: page.script,
+        styles: page.styles,
         title: page.title,
         path: page.path.strip_suffix("/{id}").unwrap_or(page.path),
         user_id: session.user.id.as_uuid(),
@@ -157,13 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn every_page_has_a_route_and_a_script() {
+    fn every_page_has_a_route_and_its_files() {
         let lost: Vec<&str> = PAGES
             .iter()
             .filter(|page| {
                 let is_served =
                     super::super::ROUTES.iter().any(|route| route.path == page.path && route.method == "GET");
-                !is_served || assets::find(&format!("pages/{}.js", page.script)).is_none()
+                let files = page.styles.iter().map(|name| format!("pages/{name}.css"));
+                let mut files = files.chain([format!("pages/{}.js", page.script)]);
+                !is_served || files.any(|name| assets::find(&name).is_none())
             })
             .map(|page| page.path)
             .collect();
