@@ -41,6 +41,12 @@ const FILES: &[(&str, &[u8])] = assets! {
     "pages/overview.js"
     "pages/security.js"
     "parts.js"
+    "security-allowlists.js"
+    "security-notices.js"
+    "security-parts.js"
+    "security-people.js"
+    "security-ranges.js"
+    "security-rules.js"
     "tokens.css"
 };
 
