@@ -21,7 +21,7 @@ export function organizationList(context) {
           : h("p", {}, badge("No list"), " Each key may be used from wherever its own list allows.");
       });
       return shown;
-    });
+    }, "2.5rem");
   return section("Organization's allowlist", {
     id: "organization-list", actions,
     lead: "Holds every key of the organization: a call has to come from this list and from the key's own. It doesn't hold sign-ins to this dashboard.",
@@ -64,7 +64,7 @@ function dropList() {
 /** All keys with their lists. `add({keys})` opens the dialog that adds ranges to them. */
 export function keyLists(context, add) {
   const lists = lazy(() => {
-    const found = list((cursor) => get(ofOrg("/keys"), { status: "active", ...form.values(), limit: 20, cursor }),
+    const found = list((cursor) => get(ofOrg("/keys"), { status: "active", ...form.values(), limit: 10, cursor }),
       (items) => table("Keys and their allowlists", columns(context, add), items),
       () => empty("No key found", "Look for another part of the name, or in another environment."));
     const form = filters([
@@ -75,10 +75,9 @@ export function keyLists(context, add) {
     const part = h("div", {}, form, begun(found));
     part.load = found.load;
     return part;
-  });
-  const button = context.role === "auditor" ? null : h("button", { type: "button", class: "button", onclick: () => add() }, "Add a range");
+  }, "45rem");
   const element = section("Allowlists of keys", {
-    id: "key-lists", actions: button, lead: "A key with a list is refused from any other address, before anything else of it is looked at.",
+    id: "key-lists", lead: "A key with a list is refused from any other address, before anything else of it is looked at.",
   }, lists);
   element.load = lists.load;
   return element;
@@ -122,9 +121,9 @@ export function attention(context, add) {
     if (!some.length) return empty("Nothing to do", "No key stands out.");
     return [
       some.map((name) => reason(context, add, name, reasons[name])),
-      none.length ? h("p", { class: "quiet after" }, `No key: ${none.map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase()).join(", ")}.`) : null,
+      none.length ? h("p", { class: "quiet after" }, `No key stands under: ${none.map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase()).join(", ")}.`) : null,
     ];
-  }));
+  }), "17rem");
   const element = section("Keys that want a look", { id: "attention", lead: "A key stands under each of its reasons." }, found);
   element.load = found.load;
   return element;

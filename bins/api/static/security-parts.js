@@ -8,9 +8,10 @@ import { notify } from "./parts.js";
 
 export const ENVIRONMENTS = ["production", "staging", "analytics"];
 
-/** A part that is made when it comes near the view: a long page asks for what somebody looks at. `load()` renews what is there. */
-export function lazy(build) {
-  const place = h("div", { class: "loading" });
+/** A part that is made when it comes near the view: a long page asks for what somebody looks at. `load()` renews what is there.
+ *  Until then `room` is kept for it, so that little moves when it comes. */
+export function lazy(build, room = "8rem") {
+  const place = h("div", { class: "lazy", style: { "--room": room } });
   const watch = new IntersectionObserver((entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     watch.disconnect();

@@ -19,7 +19,7 @@ const NAMES = Object.keys(ROLES).map((role) => [role, words(role)]);
 export function members(context) {
   const mayChange = context.role === "owner";
   const found = lazy(() => begun(list((cursor) => get(ofOrg("/members"), { limit: 25, cursor }),
-    (items) => table("Members", columns(context, mayChange, () => found.load()), items), () => empty("No member", "Nobody belongs to this organization."))));
+    (items) => table("Members", columns(context, mayChange, () => found.load()), items), () => empty("No member", "Nobody belongs to this organization."))), "20rem");
   const button = mayChange
     ? h("button", { type: "button", class: "button", onclick: async () => { if (await addMember()) found.load(); } }, "Add a member") : null;
   return section("Members and roles", { id: "members", actions: button }, found,
@@ -116,7 +116,7 @@ export function sessions() {
         type: "button", class: "button small", "aria-label": `End the session of ${browser(session.user_agent)} from ${session.ip ?? "an unknown address"}`,
         onclick: async () => { if (await endOne(session)) found.load(); },
       }, "End")), "end"],
-    ], items), () => empty("No session", "You are signed in nowhere else."))));
+    ], items), () => empty("No session", "You are signed in nowhere else."))), "20rem");
   const all = h("button", { type: "button", class: "button", onclick: async () => { if (await endOthers()) found.load(); } }, "End all others");
   return section("Your sessions", { id: "sessions", actions: all, lead: "Where you are signed in. End what you don't know, and change your password then." }, found);
 }

@@ -117,6 +117,9 @@ function pick(chosen, changed) {
     const names = [...chosen.values()].slice(0, 5).map((key) => key.name).join(", ");
     replace(said, chosen.size ? `${plural(chosen.size, "key")} chosen: ${names}${chosen.size > 5 ? ", …" : ""} ` : "No key chosen ",
       chosen.size ? h("button", { type: "button", class: "button small", onclick: none }, "Choose none") : null);
+  };
+  const chose = () => {
+    tell();
     changed();
   };
   const boxes = (items) => {
@@ -127,7 +130,7 @@ function pick(chosen, changed) {
       onchange: (event) => {
         if (event.target.checked) chosen.set(key.id, key);
         else chosen.delete(key.id);
-        tell();
+        chose();
       },
     })));
     place.add(items);
@@ -136,7 +139,7 @@ function pick(chosen, changed) {
   function none() {
     chosen.clear();
     for (const box of found.querySelectorAll("input:checked")) box.checked = false;
-    tell();
+    chose();
     search.querySelector("input").focus();
   }
   const again = () => found.load();

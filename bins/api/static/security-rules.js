@@ -16,7 +16,7 @@ export function lifespans(context) {
     : lazy(() => {
       const shown = loaded(() => Promise.all([settings(), get("/v1/scopes")]), ([now, matrix]) => parts(context, now, matrix, () => shown.load()));
       return shown;
-    });
+    }, "31rem");
   return section("Lifespans", { id: "lifespans", lead: "What the organization asks of its keys, old ones too." }, body);
 }
 
@@ -119,10 +119,13 @@ export function alertRules(context) {
   }, body);
 }
 
+/** Thresholds that aren't a number of calls or happenings. */
+const UNITS = { rate_above_usual: "times the usual" };
+
 function opensAt(rule) {
   const own = rule.threshold === rule.default_threshold ? null : h("div", { class: "quiet" }, `instead of ${number(rule.default_threshold)}`);
   if (!rule.window_seconds) return "the first time";
-  return [`${number(rule.threshold)} in ${span(rule.window_seconds)}`, own];
+  return [UNITS[rule.rule] ? `${number(rule.threshold)} ${UNITS[rule.rule]}` : `${number(rule.threshold)} in ${span(rule.window_seconds)}`, own];
 }
 
 function span(seconds) {
@@ -146,7 +149,7 @@ function editRule(rule) {
   show(rule.action);
   const fields = [
     rule.takes_threshold ? field({
-      label: `Threshold within ${span(rule.window_seconds)}`, name: "threshold", type: "number", min: 1, inputmode: "numeric",
+      label: UNITS[rule.rule] ? `Threshold: ${UNITS[rule.rule]}` : `Threshold within ${span(rule.window_seconds)}`, name: "threshold", type: "number", min: 1, inputmode: "numeric",
       value: rule.threshold === rule.default_threshold ? "" : rule.threshold, placeholder: String(rule.default_threshold), hint: `Empty: the rule's own, ${number(rule.default_threshold)}`,
     }) : null,
     rule.takes_action ? [field({

@@ -32,7 +32,7 @@ export async function start(main, context) {
 function told(context) {
   return section("Notices, webhooks and Slack", {
     id: "hear", lead: "What programs and people are told of by themselves. Each event goes to the endpoints and Slack channels that have asked for it.",
-  }, lazy(() => notices(context)), context.role === "developer" ? null : lazy(() => webhooks({})));
+  }, lazy(() => notices(context), "26rem"), context.role === "developer" ? null : lazy(() => webhooks({}), "20rem"));
 }
 
 /** The page is long: links to its sections. */
