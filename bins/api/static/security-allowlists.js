@@ -12,7 +12,7 @@ export function organizationList(context) {
   const actions = h("div", { class: "panel-actions" });
   const mayChange = ["owner", "admin"].includes(context.role);
   const body = context.role === "developer"
-    ? h("p", { class: "quiet" }, "Owners, admins and auditors see this list. Where there is one, a call has to come from it and from the key's own list.")
+    ? h("p", { class: "quiet" }, "Owners, admins and auditors see this list.")
     : lazy(() => {
       const shown = loaded(settings, ({ allowed_cidrs: cidrs }) => {
         if (mayChange) replace(actions, listButtons(context, cidrs, () => shown.load()));

@@ -32,9 +32,9 @@ function columns(context, mayChange, changed) {
   }, label);
   return [
     ["Member", (member) => [h("span", { class: "name" }, member.name), member.id === context.user.id ? [" ", badge("you")] : null, h("br"), h("span", { class: "quiet" }, member.email)]],
-    ["Role", (member) => words(member.role)],
+    ["Role", (member) => words(member.role), "whole"],
     ["Since", (member) => when(member.created_at)],
-    ["Last sign-in", (member) => when(member.last_sign_in_at, "none that is still known")],
+    ["Last sign-in", (member) => when(member.last_sign_in_at, "not signed in")],
     ...(mayChange ? [["Actions", (member) => h("div", { class: "panel-actions" },
       act("Change role", member.email, () => changeRole(context, member)), act("Remove", member.email, () => removeMember(context, member))), "end"]] : []),
   ];
@@ -112,7 +112,7 @@ export function sessions() {
       ["Signed in", (session) => when(session.created_at)],
       ["Last seen", (session) => when(session.last_seen_at)],
       ["Ends", (session) => when(session.expires_at)],
-      ["Actions", (session) => (session.current ? null : h("button", {
+      ["Actions", (session) => (session.current ? h("span", { class: "quiet" }, "in use") : h("button", {
         type: "button", class: "button small", "aria-label": `End the session of ${browser(session.user_agent)} from ${session.ip ?? "an unknown address"}`,
         onclick: async () => { if (await endOne(session)) found.load(); },
       }, "End")), "end"],

@@ -105,7 +105,7 @@ export function alertRules(context) {
   const body = lazy(() => {
     const shown = loaded(() => get(ofOrg("/alert-rules")), ({ items }) => table("Alert rules", [
       ["Rule", (rule) => [h("span", { class: "name" }, rule.title), h("details", {}, h("summary", {}, "What to do"), h("p", { class: "quiet" }, rule.advice))]],
-      ["Severity", (rule) => status(rule.severity)],
+      ["Severity", (rule) => status(rule.severity), "whole"],
       ["Opens at", opensAt],
       ["Then", (rule) => [actionOf(rule), rule.keys.length ? h("div", { class: "quiet" }, `${plural(rule.keys.length, "key has its own setting", "keys have their own settings")}`) : null]],
       ...(isAdmin(context) ? [["Actions", (rule) => (rule.takes_threshold || rule.takes_action ? h("button", {
