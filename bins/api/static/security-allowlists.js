@@ -5,7 +5,7 @@ import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { number, plural, when, words } from "./format.js";
 import { badge, empty, field, filters, list, loaded, section, table } from "./parts.js";
-import { ENVIRONMENTS, atEntries, begun, keyLink, lazy, networks, readRanges, saveSettings, settings, slices } from "./security-parts.js";
+import { ENVIRONMENTS, atEntries, begun, keyLink, lazy, networks, readRanges, renew, saveSettings, settings, slices } from "./security-parts.js";
 
 /** The list to which all keys are held, whatever their own says. */
 export function organizationList(context) {
@@ -15,7 +15,7 @@ export function organizationList(context) {
     ? h("p", { class: "quiet" }, "Owners, admins and auditors see this list.")
     : lazy(() => {
       const shown = loaded(settings, ({ allowed_cidrs: cidrs }) => {
-        if (mayChange) replace(actions, listButtons(context, cidrs, () => shown.load()));
+        if (mayChange) replace(actions, listButtons(context, cidrs, () => renew(shown)));
         return cidrs
           ? networks(cidrs, {}, 12)
           : h("p", {}, badge("No list"), " Each key may be used from wherever its own list allows.");

@@ -28,6 +28,19 @@ export function begun(element) {
   return element;
 }
 
+/** Renews a part after a change. The button that had the focus is gone then: it goes to the one of the same name, or else to the
+ *  heading of the section. */
+export async function renew(part) {
+  const section = part.closest("section");
+  const label = document.activeElement?.getAttribute("aria-label");
+  await part.load();
+  if (document.activeElement !== document.body) return;
+  const same = [...section.querySelectorAll("button[aria-label]")].find((button) => button.getAttribute("aria-label") === label);
+  const heading = section.querySelector("h2");
+  heading.tabIndex = -1;
+  (same ?? heading).focus({ preventScroll: !same });
+}
+
 /** Pages of what is here already. */
 export function slices(items, size = 25) {
   return async (cursor) => {

@@ -5,7 +5,7 @@ import { confirm, open } from "./dialog.js";
 import { h } from "./dom.js";
 import { plural, when, words } from "./format.js";
 import { badge, copyButton, empty, facts, field, list, notify, section, table } from "./parts.js";
-import { begun, lazy } from "./security-parts.js";
+import { begun, lazy, renew } from "./security-parts.js";
 
 const ROLES = {
   owner: "Everything, members included.",
@@ -19,9 +19,9 @@ const NAMES = Object.keys(ROLES).map((role) => [role, words(role)]);
 export function members(context) {
   const mayChange = context.role === "owner";
   const found = lazy(() => begun(list((cursor) => get(ofOrg("/members"), { limit: 25, cursor }),
-    (items) => table("Members", columns(context, mayChange, () => found.load()), items), () => empty("No member", "Nobody belongs to this organization."))), "20rem");
+    (items) => table("Members", columns(context, mayChange, () => renew(found)), items), () => empty("No member", "Nobody belongs to this organization."))), "20rem");
   const button = mayChange
-    ? h("button", { type: "button", class: "button", onclick: async () => { if (await addMember()) found.load(); } }, "Add a member") : null;
+    ? h("button", { type: "button", class: "button", onclick: async () => { if (await addMember()) renew(found); } }, "Add a member") : null;
   return section("Members and roles", { id: "members", actions: button }, found,
     h("details", { class: "fold" }, h("summary", {}, "What each role may do"), facts(Object.entries(ROLES).map(([role, text]) => [words(role), text]))));
 }
@@ -114,10 +114,10 @@ export function sessions() {
       ["Ends", (session) => when(session.expires_at)],
       ["Actions", (session) => (session.current ? h("span", { class: "quiet" }, "in use") : h("button", {
         type: "button", class: "button small", "aria-label": `End the session of ${browser(session.user_agent)} from ${session.ip ?? "an unknown address"}`,
-        onclick: async () => { if (await endOne(session)) found.load(); },
+        onclick: async () => { if (await endOne(session)) renew(found); },
       }, "End")), "end"],
     ], items), () => empty("No session", "You are signed in nowhere else."))), "20rem");
-  const all = h("button", { type: "button", class: "button", onclick: async () => { if (await endOthers()) found.load(); } }, "End all others");
+  const all = h("button", { type: "button", class: "button", onclick: async () => { if (await endOthers()) renew(found); } }, "End all others");
   return section("Your sessions", { id: "sessions", actions: all, lead: "Where you are signed in. End what you don't know, and change your password then." }, found);
 }
 

@@ -9,14 +9,16 @@ import { ENVIRONMENTS, atEntries, begun, keyLink, networks, readRanges, slices }
 
 const MOST_KEYS = 200;
 
-/** Opens the dialog. `keys` are chosen from the beginning, `create` ticks that keys without a list get one; `changed` is called
- *  when ranges were added. */
-export function addRanges({ keys = [], create = false, changed }) {
-  return open("Add a range", (close, dialog, heading) => {
+/** Opens the dialog. `keys` are chosen from the beginning, `create` ticks that keys without a list get one. The promise is
+ *  whether anything was changed. */
+export async function addRanges({ keys = [], create = false } = {}) {
+  let changed = false;
+  await open("Add a range", (close, dialog, heading) => {
     const chosen = new Map(keys.map((key) => [key.id, key]));
     let previewed = null;
     const said = problem();
-    const shown = h("div", { role: "status", class: "stack" });
+    const shown = h("div", { class: "stack" });
+    const told = h("p", { class: "hidden", role: "status" });
     const target = whichKeys(chosen, () => stale());
     const lists = choice({
       name: "create_lists", checked: create, label: "Create lists for keys that have none",
@@ -28,7 +30,7 @@ export function addRanges({ keys = [], create = false, changed }) {
       field({
         label: "Ranges", name: "add", rows: 5, required: true, autofocus: true,
         hint: "One a line, with a note behind it if you like: 203.0.113.0/24 build servers. A provider's whole list can be pasted; at most 50.",
-      }), target.element, lists, said, shown,
+      }), target.element, lists, said, told, shown,
       h("div", { class: "actions" }, h("button", { type: "button", class: "button", onclick: () => close() }, "Cancel"), preview, add));
     const failed = (error) => {
       stale();
@@ -39,6 +41,7 @@ export function addRanges({ keys = [], create = false, changed }) {
       previewed = null;
       add.disabled = true;
       replace(shown);
+      replace(told);
     }
 
     function edited(event) {
@@ -59,7 +62,9 @@ export function addRanges({ keys = [], create = false, changed }) {
     }
 
     function draw() {
-      if (previewed) replace(shown, previewOf(previewed.answer, form.elements.create_lists.checked));
+      if (!previewed) return;
+      replace(shown, previewOf(previewed.answer, form.elements.create_lists.checked));
+      told.textContent = shown.querySelector(".note")?.textContent ?? "";
     }
 
     async function send() {
@@ -71,12 +76,13 @@ export function addRanges({ keys = [], create = false, changed }) {
       heading.textContent = "Ranges added";
       form.replaceWith(resultOf(result, new Map(answer.keys.map((key) => [key.id, key])), close));
       heading.focus();
+      changed = result.changed.length > 0;
       notify(`${plural(result.changed.length, "key")} changed.`);
-      changed?.();
     }
 
     return form;
   }, { wide: true });
+  return changed;
 }
 
 /** What is wrong with a note is said where the ranges stand, too. */

@@ -5,7 +5,7 @@ import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { number, plural, words } from "./format.js";
 import { badge, choice, facts, field, loaded, notify, scopes, section, status, table } from "./parts.js";
-import { ENVIRONMENTS, lazy, saveSettings, settings } from "./security-parts.js";
+import { ENVIRONMENTS, lazy, renew, saveSettings, settings } from "./security-parts.js";
 
 const isAdmin = (context) => ["owner", "admin"].includes(context.role);
 
@@ -14,7 +14,7 @@ export function lifespans(context) {
   const body = context.role === "developer"
     ? h("p", { class: "quiet" }, "Owners, admins and auditors see these settings. How long a key may live at most stands where you make one.")
     : lazy(() => {
-      const shown = loaded(() => Promise.all([settings(), get("/v1/scopes")]), ([now, matrix]) => parts(context, now, matrix, () => shown.load()));
+      const shown = loaded(() => Promise.all([settings(), get("/v1/scopes")]), ([now, matrix]) => parts(context, now, matrix, () => renew(shown)));
       return shown;
     }, "31rem");
   return section("Lifespans", { id: "lifespans", lead: "What the organization asks of its keys, old ones too." }, body);
@@ -109,7 +109,7 @@ export function alertRules(context) {
       ["Opens at", opensAt],
       ["Then", (rule) => [actionOf(rule), rule.keys.length ? h("div", { class: "quiet" }, `${plural(rule.keys.length, "key has its own setting", "keys have their own settings")}`) : null]],
       ...(isAdmin(context) ? [["Actions", (rule) => (rule.takes_threshold || rule.takes_action ? h("button", {
-        type: "button", class: "button small", "aria-label": `Edit: ${rule.title}`, onclick: async () => { if (await editRule(rule)) shown.load(); },
+        type: "button", class: "button small", "aria-label": `Edit: ${rule.title}`, onclick: async () => { if (await editRule(rule)) renew(shown); },
       }, "Edit") : h("span", { class: "quiet" }, "fixed")), "end"]] : []),
     ], items));
     return shown;
@@ -136,8 +136,7 @@ function span(seconds) {
 
 function actionOf(rule) {
   if (rule.action === "none") return h("span", { class: "quiet" }, rule.takes_action ? "nothing by itself" : "people are told");
-  const text = ACTIONS[rule.action] ?? words(rule.action);
-  return badge(rule.action_limit ? `${text} to ${number(rule.action_limit)} a minute` : text, "warn");
+  return [badge(ACTIONS[rule.action] ?? words(rule.action), "warn"), rule.action_limit ? h("div", { class: "quiet" }, `to ${number(rule.action_limit)} a minute`) : null];
 }
 
 function editRule(rule) {

@@ -4,20 +4,16 @@ import { h, replace } from "../dom.js";
 import { section } from "../parts.js";
 import { attention, keyLists, organizationList } from "../security-allowlists.js";
 import { notices } from "../security-notices.js";
-import { lazy } from "../security-parts.js";
+import { lazy, renew } from "../security-parts.js";
 import { members, sessions } from "../security-people.js";
 import { addRanges } from "../security-ranges.js";
 import { alertRules, lifespans } from "../security-rules.js";
 import { webhooks } from "../webhooks.js";
 
 export async function start(main, context) {
-  const add = (given = {}) => addRanges({
-    ...given,
-    changed: () => {
-      lists.load();
-      wanted.load();
-    },
-  });
+  const add = async (given) => {
+    if (await addRanges(given)) await Promise.all([renew(lists), wanted.load()]);
+  };
   const lists = keyLists(context, add);
   const wanted = attention(context, add);
   const sections = [organizationList(context), lists, wanted, lifespans(context), told(context), members(context), sessions(), alertRules(context)];
@@ -31,7 +27,7 @@ export async function start(main, context) {
 
 function told(context) {
   return section("Notices, webhooks and Slack", {
-    id: "hear", lead: "What programs and people are told of by themselves. Each event goes to the endpoints and Slack channels that have asked for it.",
+    id: "webhooks", lead: "What programs and people are told of by themselves. Each event goes to the endpoints and Slack channels that have asked for it.",
   }, lazy(() => notices(context), "26rem"), context.role === "developer" ? null : lazy(() => webhooks({}), "20rem"));
 }
 
