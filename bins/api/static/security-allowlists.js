@@ -121,7 +121,7 @@ export function attention(context, add) {
     if (!some.length) return empty("Nothing to do", "No key stands out.");
     return [
       some.map((name) => reason(context, add, name, reasons[name])),
-      none.length ? h("p", { class: "quiet after" }, `No key stands under: ${none.map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase()).join(", ")}.`) : null,
+      none.length ? h("p", { class: "quiet" }, `No key stands under: ${none.map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase()).join(", ")}.`) : null,
     ];
   }), "17rem");
   const element = section("Keys that want a look", { id: "attention", lead: "A key stands under each of its reasons." }, found);

@@ -35,7 +35,7 @@ function noticeTable(hears) {
   return table("What is told when", [
     ["What", ([title]) => title],
     ["When", ([, , text]) => text],
-    ["Event", ([, event]) => h("code", { class: "whole" }, event)],
+    ["Event", ([, event]) => h("code", { class: "one-line" }, event)],
     ...(hears ? [["Heard by", ([, event]) => (hears(event) ? plural(hears(event), "endpoint") : badge("nobody", "warn"))]] : []),
   ], NOTICES);
 }

@@ -32,7 +32,7 @@ function columns(context, mayChange, changed) {
   }, label);
   return [
     ["Member", (member) => [h("span", { class: "name" }, member.name), member.id === context.user.id ? [" ", badge("you")] : null, h("br"), h("span", { class: "quiet" }, member.email)]],
-    ["Role", (member) => words(member.role), "whole"],
+    ["Role", (member) => words(member.role), "one-line"],
     ["Since", (member) => when(member.created_at)],
     ["Last sign-in", (member) => when(member.last_sign_in_at, "not signed in")],
     ...(mayChange ? [["Actions", (member) => h("div", { class: "panel-actions" },
@@ -67,7 +67,7 @@ function roleField(role) {
 function showPassword({ member, password }) {
   return open("The new account's password", (close) => h("div", {},
     h("p", {}, h("span", { class: "name" }, member.email), " signs in with this password. It is shown now and never again: hand it over on a safe way."),
-    h("pre", { class: "secret", tabindex: "0", role: "region", "aria-label": "Password" }, password),
+    h("pre", { tabindex: "0", role: "region", "aria-label": "Password" }, password),
     h("div", { class: "actions" }, copyButton(password, "Copy the password"),
       h("button", { type: "button", class: "button strong", onclick: () => close(true) }, "I have kept it"))), { held: true });
 }

@@ -21,7 +21,7 @@ export function lifespans(context) {
 }
 
 function parts(context, now, matrix, changed) {
-  const part = (title, what, change, ...content) => h("div", { class: "part" },
+  const part = (title, what, change, ...content) => h("div", { class: "setting" },
     h("div", { class: "panel-head" }, h("h3", {}, title), isAdmin(context)
       ? h("button", { type: "button", class: "button small", "aria-label": `Change ${what}`, onclick: async () => { if (await change(now, matrix)) changed(); } }, "Change") : null),
     content);
@@ -68,14 +68,14 @@ const count = (text) => (text === "" ? null : Number(text));
 
 function changeScopes(now, matrix) {
   const held = new Set(now.developer_scopes);
-  const resource = ({ name, description, scopes: of }) => h("fieldset", { class: "resource" }, h("legend", {}, words(name)), h("p", { class: "hint" }, description),
+  const resource = ({ name, description, scopes: of }) => h("fieldset", {}, h("legend", {}, words(name)), h("p", { class: "hint" }, description),
     of.map((scope) => choice({ name: "scope", value: scope.name, checked: held.has(scope.name), label: h("code", {}, scope.name), hint: scope.description })));
   const standard = choice({
     name: "standard", label: "The service's own choice", hint: "All but the scopes that manage credentials. What is ticked below doesn't count then.",
   });
   return confirm("What developers may hand out", {
     text: "Keys that are there keep what they have. A developer can't rotate a key that holds more than this.",
-    fields: [standard, h("div", { class: "field matrix", dataset: { field: "developer_scopes" } }, matrix.resources.map(resource), h("p", { class: "field-error" }))],
+    fields: [standard, h("div", { class: "field scope-choices", dataset: { field: "developer_scopes" } }, matrix.resources.map(resource), h("p", { class: "field-error" }))],
     label: "Save", wide: true,
     act: (values, form) => saveSettings({
       developer_scopes: values.standard ? null : [...form.querySelectorAll("[name=scope]:checked")].map((box) => box.value),
@@ -105,7 +105,7 @@ export function alertRules(context) {
   const body = lazy(() => {
     const shown = loaded(() => get(ofOrg("/alert-rules")), ({ items }) => table("Alert rules", [
       ["Rule", (rule) => [h("span", { class: "name" }, rule.title), h("details", {}, h("summary", {}, "What to do"), h("p", { class: "quiet" }, rule.advice))]],
-      ["Severity", (rule) => status(rule.severity), "whole"],
+      ["Severity", (rule) => status(rule.severity), "one-line"],
       ["Opens at", opensAt],
       ["Then", (rule) => [actionOf(rule), rule.keys.length ? h("div", { class: "quiet" }, `${plural(rule.keys.length, "key has its own setting", "keys have their own settings")}`) : null]],
       ...(isAdmin(context) ? [["Actions", (rule) => (rule.takes_threshold || rule.takes_action ? h("button", {
