@@ -24,6 +24,7 @@ macro_rules! assets {
 
 /// All of them, by their names.
 const FILES: &[(&str, &[u8])] = assets! {
+    "allowlist-editor.js"
     "api.js"
     "chart.js"
     "dashboard.css"
@@ -32,6 +33,10 @@ const FILES: &[(&str, &[u8])] = assets! {
     "dom.js"
     "format.js"
     "icon.svg"
+    "key-actions.js"
+    "key-create.js"
+    "key-edit.js"
+    "key-token.js"
     "pages.css"
     "pages/alerts.js"
     "pages/apps.js"
@@ -41,6 +46,7 @@ const FILES: &[(&str, &[u8])] = assets! {
     "pages/overview.js"
     "pages/security.js"
     "parts.js"
+    "scope-matrix.js"
     "tokens.css"
 };
 

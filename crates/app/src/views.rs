@@ -477,6 +477,8 @@ pub struct ScopeJson {
     name: String,
     action: String,
     description: String,
+    /// Whether a key of a read-only environment may hold it.
+    read_only: bool,
 }
 
 /// A preset.
@@ -506,6 +508,7 @@ impl MatrixJson {
             name: scope.name.clone(),
             action: scope.action.clone(),
             description: scope.description.clone(),
+            read_only: scope.read_only,
         };
         Self {
             resources: catalog

@@ -1,5 +1,124 @@
-import { h } from "../dom.js";
+// 'API Credentials': the keys of the organization.
 
-export async function start(main) {
-  main.replaceChildren(h("p", {}, "…"));
+import { get, ofOrg, pageUrl } from "../api.js";
+import { h, replace } from "../dom.js";
+import { relative, when } from "../format.js";
+import { actionsFor } from "../key-actions.js";
+import { createKey } from "../key-create.js";
+import { badge, bar, empty, field, filters, list, notify, scopes, status, table } from "../parts.js";
+import { permissions } from "../scope-matrix.js";
+
+const STATUSES = ["active", "disabled", "expired", "revoked"];
+const NAMES = ["environment", "status", "q"];
+const DAY = 86_400_000;
+
+export async function start(main, context) {
+  const mayChange = context.role !== "auditor";
+  const address = new URLSearchParams(location.search);
+  let values = Object.fromEntries(NAMES.map((name) => [name, address.get(name)]).filter(([, value]) => value));
+
+  const generate = () => h("button", { type: "button", class: "button strong", onclick: () => create() }, "Generate New Key");
+  const keys = list(
+    (cursor) => get(ofOrg("/keys"), { ...values, cursor, limit: 25 }),
+    (items) => keyTable(items),
+    () => (Object.keys(values).length ? nothingMatches() : noKeys()),
+  );
+  const room = h("div", { class: "filter-room" });
+  replace(main, room, keys);
+  if (mayChange) replace(document.getElementById("actions"), generate());
+
+  async function create() {
+    const made = await createKey();
+    if (!made) return;
+    notify(`${made.name} is ready to use.`);
+    await keys.load();
+  }
+
+  const noKeys = () => empty("No keys yet",
+    "A key lets a program call the API: with the permissions that you choose, from the networks that you allow, and for a limited time.", mayChange ? generate() : null);
+  const nothingMatches = () => empty("No key matches", "No key has this name, environment and status.", h("button", {
+    type: "button", class: "button", onclick: () => {
+      form.reset();
+      form.requestSubmit();
+      form.elements.q.focus();
+    },
+  }, "Clear the filters"));
+
+  // The list doesn't wait for the names of the environments.
+  keys.load();
+  const { environments } = await permissions();
+  const form = filters([
+    h("fieldset", { class: "tabs" }, h("legend", { class: "hidden" }, "Environment"), [["", "All"], ...environments.map(({ name }) => [name, name])].map(([value, text]) =>
+      h("label", {}, h("input", { type: "radio", name: "environment", value, checked: value === "" }), text))),
+    field({ label: "Name or hint", name: "q", type: "search", class: "broad", autocomplete: "off", placeholder: "Jenkins, or sp_live_AbCd…" }),
+    field({ label: "Status", name: "status", options: [["", "Any"], ...STATUSES.map((name) => [name, name])] }),
+  ], (now) => {
+    values = now;
+    keys.load();
+  });
+  replace(room, form);
+}
+
+function keyTable(items) {
+  const element = table("API keys", [
+    ["Name", (key) => [h("a", { class: "name", href: pageUrl(`/keys/${key.id}`) }, key.name), h("div", { class: "quiet" }, key.environment, key.canary ? [" ", badge("canary")] : null)]],
+    ["Hint", (key) => h("code", { class: "hint-code" }, key.hint)],
+    ["Status", (key) => [status(key.status), key.successor?.status === "pending" ? [" ", badge("successor waits", "warn")] : null]],
+    ["Permissions", (key) => scopes(key.scopes, 2)],
+    ["Life", life],
+    ["Last use", (key) => when(key.last_used_at)],
+    ["Auto-Rotate", (key) => (key.auto_rotate ? "On" : h("span", { class: "quiet" }, "Off"))],
+    ["Actions", (key) => menuOf(key, (now) => changed(key, now)), "end"],
+  ], items);
+
+  function changed(key, now) {
+    const row = element.change({ ...key, ...now });
+    // The button that was pressed is gone with its row.
+    if (!document.activeElement || document.activeElement === document.body) (row.querySelector(".menu-button") ?? row.querySelector("a")).focus();
+  }
+  return element;
+}
+
+/** How much of its life a key has behind it, and what is left. */
+function life(key) {
+  const [from, to, now] = [new Date(key.created_at).getTime(), new Date(key.expires_at).getTime(), Date.now()];
+  if (key.status === "revoked") return ["revoked ", key.revoked_at ? when(key.revoked_at) : null];
+  if (to <= now) return ["ended ", when(key.expires_at)];
+  const left = (to - now) / DAY;
+  const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
+  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${Math.floor(left)} of ${Math.round((to - from) / DAY)} days left`;
+  return h("div", { class: "life" }, tone ? badge(words, tone) : words, bar((now - from) / (to - from), tone), h("span", { class: "until" }, "made ", when(key.created_at)), h("span", { class: "until" }, "ends ", when(key.expires_at)));
+}
+
+/** A button whose menu is made when it is opened. */
+function menuOf(key, changed) {
+  if (actionsFor(key, changed).length === 0) return null;
+  const button = h("button", { type: "button", class: "button small menu-button", "aria-label": `Actions for ${key.name}`, "aria-expanded": "false", onclick: show }, "Actions");
+  let menu = null;
+  // A press on the button closes the open menu before its click comes here.
+  let closedAt = 0;
+  function show() {
+    if (menu || performance.now() - closedAt < 200) return;
+    menu = h("div", { class: "menu at", popover: "auto", ontoggle: (event) => {
+      if (event.newState !== "closed") return;
+      closedAt = performance.now();
+      button.setAttribute("aria-expanded", "false");
+      menu?.remove();
+      menu = null;
+    } }, actionsFor(key, changed));
+    // The focus goes back to the button first, so that a dialog gives it back there.
+    menu.addEventListener("click", () => {
+      menu.hidePopover();
+      button.focus();
+    }, { capture: true });
+    button.after(menu);
+    menu.showPopover({ source: button });
+    const at = button.getBoundingClientRect();
+    const below = at.bottom + menu.offsetHeight < innerHeight;
+    menu.style.setProperty("--top", `${Math.max(8, below ? at.bottom + 4 : at.top - menu.offsetHeight - 4)}px`);
+    menu.style.setProperty("--end", `${Math.max(8, document.documentElement.clientWidth - at.right)}px`);
+    button.setAttribute("aria-expanded", "true");
+    menu.querySelector("button").focus();
+  }
+  return button;
 }
