@@ -7,7 +7,7 @@ import { absolute, plural, when } from "./format.js";
 import { idempotencyKey } from "./key-create.js";
 import { editKey } from "./key-edit.js";
 import { command, curl, showToken } from "./key-token.js";
-import { choice, complain, field, notify } from "./parts.js";
+import { choice, complain, field, notify, run } from "./parts.js";
 
 export { editKey, showToken };
 
@@ -16,10 +16,7 @@ export function actionsFor(key, changed) {
   if (context.role === "auditor" || key.status === "revoked") return [];
   const button = (label, act, extra = "") => h("button", {
     type: "button", class: `button ${extra}`,
-    onclick: () => act(key, changed).catch((error) => {
-      if (!(error instanceof ApiError)) throw error;
-      complain(error);
-    }),
+    onclick: (event) => run(event.currentTarget, () => act(key, changed), complain),
   }, label);
   const living = key.status !== "expired";
   return [

@@ -2,10 +2,10 @@
 
 import { get, ofOrg, pageUrl } from "../api.js";
 import { h, replace } from "../dom.js";
-import { relative, when } from "../format.js";
+import { absolute, relative, when } from "../format.js";
 import { actionsFor } from "../key-actions.js";
 import { createKey } from "../key-create.js";
-import { badge, bar, empty, field, filters, list, notify, scopes, status, table } from "../parts.js";
+import { badge, bar, complain, empty, field, filters, list, notify, run, scopes, status, table } from "../parts.js";
 import { permissions } from "../scope-matrix.js";
 
 const STATUSES = ["active", "disabled", "expired", "revoked"];
@@ -17,14 +17,14 @@ export async function start(main, context) {
   const address = new URLSearchParams(location.search);
   let values = Object.fromEntries(NAMES.map((name) => [name, address.get(name)]).filter(([, value]) => value));
 
-  const generate = () => h("button", { type: "button", class: "button strong", onclick: () => create() }, "Generate New Key");
+  const generate = () => h("button", { type: "button", class: "button strong", onclick: (event) => run(event.currentTarget, create, complain) }, "Generate New Key");
   const keys = list(
     (cursor) => get(ofOrg("/keys"), { ...values, cursor, limit: 25 }),
     (items) => keyTable(items),
     () => (Object.keys(values).length ? nothingMatches() : noKeys()),
   );
   const room = h("div", { class: "filter-room" });
-  replace(main, room, keys);
+  replace(main, h("div", { class: "panel keys" }, room, keys));
   if (mayChange) replace(document.getElementById("actions"), generate());
 
   async function create() {
@@ -61,14 +61,13 @@ export async function start(main, context) {
 
 function keyTable(items) {
   const element = table("API keys", [
-    ["Name", (key) => [h("a", { class: "name", href: pageUrl(`/keys/${key.id}`) }, key.name), h("div", { class: "quiet" }, key.environment, key.canary ? [" ", badge("canary")] : null)]],
-    ["Hint", (key) => h("code", { class: "hint-code" }, key.hint)],
+    ["Name", (key) => [h("a", { class: "name", href: pageUrl(`/keys/${key.id}`) }, key.name), h("div", { class: "beneath" }, h("code", {}, key.hint), ` ${key.environment}`, key.canary ? [" ", badge("canary")] : null)], "wide-cell"],
     ["Status", (key) => [status(key.status), key.successor?.status === "pending" ? [" ", badge("successor waits", "warn")] : null]],
     ["Permissions", (key) => scopes(key.scopes, 2)],
     ["Life", life],
     ["Last use", (key) => when(key.last_used_at)],
     ["Auto-Rotate", (key) => (key.auto_rotate ? "On" : h("span", { class: "quiet" }, "Off"))],
-    ["Actions", (key) => menuOf(key, (now) => changed(key, now)), "end"],
+    ["Actions", (key) => menuOf(key, (now) => changed(key, now)), "act"],
   ], items);
 
   function changed(key, now) {
@@ -87,7 +86,8 @@ function life(key) {
   const left = (to - now) / DAY;
   const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
   const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${Math.floor(left)} of ${Math.round((to - from) / DAY)} days left`;
-  return h("div", { class: "life" }, tone ? badge(words, tone) : words, bar((now - from) / (to - from), tone), h("span", { class: "until" }, "made ", when(key.created_at)), h("span", { class: "until" }, "ends ", when(key.expires_at)));
+  return h("div", { class: "life", title: `Made ${absolute(key.created_at)}, ends ${absolute(key.expires_at)}` }, tone ? badge(words, tone) : words,
+    bar((now - from) / (to - from), tone), h("span", { class: "until" }, when(key.expires_at)));
 }
 
 /** A button whose menu is made when it is opened. */
