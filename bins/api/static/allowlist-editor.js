@@ -3,7 +3,7 @@
 import { ApiError } from "./api.js";
 import { h, replace, settled, uid } from "./dom.js";
 import { country, number, plural } from "./format.js";
-import { choice, field, notify, problem, run, showErrors } from "./parts.js";
+import { choice, field, problem, run, showErrors } from "./parts.js";
 
 const MOST = 50;
 
@@ -67,9 +67,9 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     hint: "Without this, networks wider than /8 (IPv4) or /32 (IPv6) are refused. Such keys stand in the list of Security Controls.",
   }) : null;
 
-  function tally() {
+  function tally(news = "") {
     const held = filled().length;
-    count.textContent = `${held} of at most ${plural(MOST, "network")}`;
+    count.textContent = `${held} of at most ${plural(MOST, "network")}${news}`;
     add.disabled = rows.children.length >= MOST;
   }
 
@@ -123,11 +123,9 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     for (const one of [...rows.children]) if (!one.cidr.value.trim() && taken.length) one.remove();
     rows.append(...taken.map(row));
     for (const one of rows.children) one.check();
-    tally();
     rows.lastElementChild?.cidr.focus();
-    const rest = [entries.length - fresh.length ? `${entries.length - fresh.length} were there already` : "",
-      fresh.length - taken.length ? `${fresh.length - taken.length} are above the ${MOST} of a list` : ""].filter(Boolean);
-    notify(`${plural(taken.length, "network")} added${rest.length ? `; ${rest.join(", ")}` : ""}.`);
+    const [twice, above] = [entries.length - fresh.length, fresh.length - taken.length];
+    tally(`: ${taken.length} added${twice ? `, ${twice} already there` : ""}${above ? `, ${above} too many left out` : ""}`);
   }
 
   const add = h("button", { type: "button", class: "button small", onclick: () => {

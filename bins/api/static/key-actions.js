@@ -131,7 +131,7 @@ function receipt({ key, applied, pending }) {
   return open(`${key.name} is ${key.status}`, (close) => h("div", {},
     h("p", { class: pending.length ? "note warn" : "note" }, pending.length
       ? `${plural(pending.length, "instance")} did not answer within 5 seconds. An instance that can't learn of it stops judging keys by itself.`
-      : `All of ${plural(applied.length, "instance")} refuse the key now.`),
+      : applied.length === 1 ? "The one instance that runs judges by it now." : `All ${plural(applied.length, "instance")} judge by it now.`),
     rows.length ? h("table", { class: "plain" }, h("caption", { class: "hidden" }, "Instances"),
       h("thead", {}, h("tr", {}, ["Instance", "State", "Time"].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, rows.map(([instance, state, at]) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, instance)), h("td", {}, state), h("td", {}, when(at)))))) : null,
