@@ -7,7 +7,7 @@ import { absolute, plural, when } from "./format.js";
 import { idempotencyKey } from "./key-create.js";
 import { editKey } from "./key-edit.js";
 import { command, curl, showToken } from "./key-token.js";
-import { choice, complain, field, notify, run } from "./parts.js";
+import { badge, choice, complain, field, notify, run } from "./parts.js";
 
 export { editKey, showToken };
 
@@ -127,14 +127,17 @@ async function tell(answer, changed, text) {
 
 /** Which instances judge by the key's new state. */
 function receipt({ key, applied, pending }) {
-  const rows = [...applied.map((one) => [one.instance, "applied", one.applied_at]), ...pending.map((one) => [one.instance, "not yet, last seen", one.last_seen_at])];
+  const rows = [
+    ...applied.map((one) => [one.instance, badge("applied", "good"), when(one.applied_at)]),
+    ...pending.map((one) => [one.instance, badge("not yet", "warn"), ["last seen ", when(one.last_seen_at)]]),
+  ];
   return open(`${key.name} is ${key.status}`, (close) => h("div", {},
     h("p", { class: pending.length ? "note warn" : "note" }, pending.length
       ? `${plural(pending.length, "instance")} did not answer within 5 seconds. An instance that can't learn of it stops judging keys by itself.`
       : applied.length === 1 ? "The one instance that runs judges by it now." : `All ${plural(applied.length, "instance")} judge by it now.`),
     rows.length ? h("table", { class: "plain" }, h("caption", { class: "hidden" }, "Instances"),
       h("thead", {}, h("tr", {}, ["Instance", "State", "Time"].map((title) => h("th", { scope: "col" }, title)))),
-      h("tbody", {}, rows.map(([instance, state, at]) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, instance)), h("td", {}, state), h("td", {}, when(at)))))) : null,
+      h("tbody", {}, rows.map(([instance, state, at]) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, instance)), h("td", {}, state), h("td", {}, at))))) : null,
     h("div", { class: "actions" }, h("button", { type: "button", class: "button strong", onclick: () => close() }, "Close"))));
 }
 

@@ -38,7 +38,10 @@ export async function start(main, context) {
     "A key lets a program call the API: with the permissions that you choose, from the networks that you allow, and for a limited time.", mayChange ? generate() : null);
   const nothingMatches = () => empty("No key matches", "No key has this name, environment and status.", h("button", {
     type: "button", class: "button", onclick: () => {
-      form.reset();
+      for (const input of form.elements) {
+        if (input.type === "radio") input.checked = input.value === "";
+        else input.value = "";
+      }
       form.requestSubmit();
       form.elements.q.focus();
     },
@@ -65,7 +68,7 @@ function keyTable(items) {
     ["Status", (key) => [status(key.status), key.successor?.status === "pending" ? [" ", badge("successor waits", "warn")] : null]],
     ["Permissions", (key) => scopes(key.scopes, 2)],
     ["Life", life],
-    ["Last use", (key) => when(key.last_used_at)],
+    ["Last use", (key) => when(key.last_used_at), "last-use"],
     ["Auto-Rotate", (key) => (key.auto_rotate ? "On" : h("span", { class: "quiet" }, "Off"))],
     ["Actions", (key) => menuOf(key, (now) => changed(key, now)), "act"],
   ], items);
@@ -118,6 +121,7 @@ function menuOf(key, changed) {
     menu.style.setProperty("--top", `${Math.max(8, below ? at.bottom + 4 : at.top - menu.offsetHeight - 4)}px`);
     menu.style.setProperty("--end", `${Math.max(8, document.documentElement.clientWidth - at.right)}px`);
     button.setAttribute("aria-expanded", "true");
+    addEventListener("scroll", () => menu?.hidePopover(), { once: true, passive: true });
     menu.querySelector("button").focus();
   }
   return button;
