@@ -24,7 +24,9 @@ function ipv6(text) {
 export function wrongWith(entry) {
   const [address, length, more] = entry.split("/");
   const bits = ipv4(address);
-  if (more !== undefined || (bits === null && !ipv6(address))) return { text: "This isn't an address or a network such as 203.0.113.0/24 or 2001:db8::/32." };
+  if (more !== undefined || (bits === null && !ipv6(address))) {
+    return { text: "This isn't an address or a network such as 203.0.113.0/24 or 2001:db8::/32." };
+  }
   const full = bits === null ? 128 : 32;
   if (length === undefined) return null;
   if (!/^(0|[1-9]\d{0,2})$/.test(length) || Number(length) > full) return { text: `The length behind the slash is a number from 0 to ${full}.` };
@@ -77,7 +79,8 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     const id = uid("cidr");
     const wrong = h("p", { class: "field-error", id });
     const network = h("input", {
-      value: cidr, placeholder: "203.0.113.0/24", "aria-label": "Network", "aria-describedby": id, autocomplete: "off", spellcheck: "false", class: "mono",
+      value: cidr, placeholder: "203.0.113.0/24", "aria-label": "Network", "aria-describedby": id, class: "mono",
+      autocomplete: "off", spellcheck: "false",
       oninput: () => { name(); later(); }, onchange: () => check(), onpaste: paste,
     });
     const words = h("input", { value: note, placeholder: "Jenkins", "aria-label": "Note", maxlength: 100, autocomplete: "off" });
@@ -133,7 +136,10 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     rows.lastElementChild.cidr.focus();
     tally();
   } }, "Add a network");
-  const many = field({ label: "Networks and notes", name: "", rows: 5, hint: "One per line: network, blank, note. Or separated by commas.", placeholder: "203.0.113.0/24 Jenkins\n2001:db8:42::/48 Vercel" });
+  const many = field({
+    label: "Networks and notes", name: "", rows: 5, placeholder: "203.0.113.0/24 Jenkins\n2001:db8:42::/48 Vercel",
+    hint: "One per line: network, blank, note. Or separated by commas.",
+  });
   const pasted = h("details", {}, h("summary", {}, "Paste many lines"), many, h("button", { type: "button", class: "button small", onclick: () => {
     const area = many.querySelector("textarea");
     insert(entriesOf(area.value));
@@ -178,8 +184,14 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     tally();
   };
   const from = anywhere ? [
-    choice({ type: "radio", name: group, value: "any", checked: cidrs === null, label: "From anywhere", hint: "Whoever has the key can use it, wherever they are.", onchange: show }),
-    choice({ type: "radio", name: group, value: "list", checked: cidrs !== null, label: "Only from these networks", hint: "Calls from other addresses are refused before anything else is looked at.", onchange: show }),
+    choice({
+      type: "radio", name: group, value: "any", checked: cidrs === null, onchange: show,
+      label: "From anywhere", hint: "Whoever has the key can use it, wherever they are.",
+    }),
+    choice({
+      type: "radio", name: group, value: "list", checked: cidrs !== null, onchange: show,
+      label: "Only from these networks", hint: "Calls from other addresses are refused before anything else is looked at.",
+    }),
   ] : null;
   const element = h("div", { class: "allowlist", dataset: { field: "allowed_cidrs" } }, h("p", { class: "field-error" }), from, list);
   rows.append(...(cidrs ?? []).map((cidr) => row({ cidr, note: notes[cidr] ?? "" })));
@@ -197,9 +209,10 @@ function refusals({ calls, would_be_blocked: blocked, sources, keys }) {
   }
   const refused = [...networks.values()].filter((source) => source.blocked).sort((one, other) => other.blocked - one.blocked);
   const hit = (keys ?? []).filter((key) => key.would_be_blocked);
+  const named = hit.slice(0, 5).map((key) => `${key.name} (${number(key.would_be_blocked)})`).join(", ");
   return [
-    h("p", { class: blocked ? "note warn" : "note" }, blocked ? `${number(blocked)} of ${plural(calls, "call")} would have been refused.` : `None of ${plural(calls, "call")} would have been refused.`),
-    hit.length ? h("p", {}, `They were made with ${hit.slice(0, 5).map((key) => `${key.name} (${number(key.would_be_blocked)})`).join(", ")}${hit.length > 5 ? ` and ${plural(hit.length - 5, "other key")}` : ""}.`) : null,
+    h("p", { class: blocked ? "note warn" : "note" }, `${blocked ? number(blocked) : "None"} of ${plural(calls, "call")} would have been refused.`),
+    hit.length ? h("p", {}, `They were made with ${named}${hit.length > 5 ? ` and ${plural(hit.length - 5, "other key")}` : ""}.`) : null,
     refused.length ? h("table", { class: "plain" }, h("caption", { class: "hidden" }, "Networks that would have been refused"),
       h("thead", {}, h("tr", {}, ["Network", "Country", "Refused", "Calls"].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, refused.slice(0, 20).map((source) => h("tr", {}, h("th", { scope: "row" }, source.network ?? "unknown address"),

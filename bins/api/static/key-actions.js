@@ -29,12 +29,22 @@ export function actionsFor(key, changed) {
   ].filter(Boolean);
 }
 
-const OVERLAPS = [[0, "At once", "The token in use now is refused from the next call on."], [3600, "1 hour"], [86_400, "24 hours"], [604_800, "7 days", "The longest."]];
+const OVERLAPS = [
+  [0, "At once", "The token in use now is refused from the next call on."],
+  [3600, "1 hour"],
+  [86_400, "24 hours"],
+  [604_800, "7 days", "The longest."],
+  ["own", "Another time"],
+];
+
+const LOST = "Your first try has rotated the key, and its answer was lost on the way. The token can't be shown again: close this and rotate once more.";
 
 /** A new token for the same key. */
 export async function rotate(key, changed) {
   const once = idempotencyKey();
-  const own = field({ label: "Hours", name: "hours", type: "number", min: 1, max: 168, step: 1, value: 48, error: "overlap_seconds", class: "inset" });
+  const own = field({
+    label: "Hours", name: "hours", type: "number", min: 1, max: 168, step: 1, value: 48, error: "overlap_seconds", class: "inset",
+  });
   own.hidden = true;
   const hours = own.querySelector("input");
   hours.disabled = true;
@@ -42,15 +52,18 @@ export async function rotate(key, changed) {
     own.hidden = value !== "own";
     hours.disabled = own.hidden;
   };
-  const radio = ([value, label, hint], index) => choice({ type: "radio", name: "overlap", value, label, hint, checked: index === 0, onchange: () => picked(value) });
+  const radio = ([value, label, hint], index) => choice({
+    type: "radio", name: "overlap", value, label, hint, checked: index === 0, onchange: () => picked(value),
+  });
   let current = key;
   const answer = await confirm(`Rotate ${key.name}`, {
     text: [
-      `The key gets a new token, shown once, and version ${key.version + 1}. Its name, permissions, allowlist and limit stay, and webhook endpoints stay active with their secrets.`,
+      `The key gets a new token, shown once, and version ${key.version + 1}. Its name, permissions, allowlist and limit stay, and ` +
+        "webhook endpoints stay active with their secrets.",
       key.successor?.status === "pending" ? "The successor that waits becomes this new version: nobody can pick it up any more." : null,
       key.status === "disabled" ? "The key is disabled, and its new token will be too." : null,
     ].filter(Boolean),
-    fields: [h("fieldset", {}, h("legend", {}, `How long version ${key.version} still works`), [...OVERLAPS, ["own", "Another time"]].map(radio), own,
+    fields: [h("fieldset", {}, h("legend", {}, `How long version ${key.version} still works`), OVERLAPS.map(radio), own,
       h("p", { class: "hint" }, `Never beyond its own end, ${absolute(key.expires_at)}. A version that is older still ends at once.`))],
     label: "Rotate",
     act: async (values) => {
@@ -61,12 +74,13 @@ export async function rotate(key, changed) {
         });
       } catch (error) {
         if (error.code === "already_delivered") {
-          throw new ApiError({ ...error.problem, detail: "Your first try has rotated the key, and its answer was lost on the way. The token can't be shown again: close this and rotate once more." });
+          throw new ApiError({ ...error.problem, detail: LOST });
         }
         if (error.code !== "version_mismatch") throw error;
         current = await get(ofOrg(`/keys/${key.id}`));
         changed(current);
-        throw new ApiError({ ...error.problem, detail: `Somebody has rotated this key meanwhile: version ${current.version} is in use now. Press Rotate again to replace that one.` });
+        const detail = `Somebody has rotated this key meanwhile: version ${current.version} is in use now. Press Rotate again to replace that one.`;
+        throw new ApiError({ ...error.problem, detail });
       }
     },
   });
@@ -79,8 +93,10 @@ async function switchAutoRotate(key, changed) {
   const on = !key.auto_rotate;
   const answer = await confirm(`Switch Auto-Rotate ${on ? "on" : "off"}`, {
     text: on
-      ? `A successor of ${key.name} will be ready 7 days before its end (half of the life, for short ones). The holder picks it up with the old token, which works until its end.`
-      : `No successor of ${key.name} will be made.${key.successor?.status === "pending" ? " The one that waits is taken away." : ""} The key ends ${absolute(key.expires_at)} unless somebody rotates it.`,
+      ? `A successor of ${key.name} will be ready 7 days before its end (half of the life, for short ones). ` +
+        "The holder picks it up with the old token, which works until its end."
+      : `No successor of ${key.name} will be made.${key.successor?.status === "pending" ? " The one that waits is taken away." : ""} ` +
+        `The key ends ${absolute(key.expires_at)} unless somebody rotates it.`,
     label: on ? "Switch on" : "Switch off",
     act: () => patch(ofOrg(`/keys/${key.id}`), { auto_rotate: on }),
   });
@@ -137,16 +153,19 @@ function receipt({ key, applied, pending }) {
       : applied.length === 1 ? "The one instance that runs judges by it now." : `All ${plural(applied.length, "instance")} judge by it now.`),
     rows.length ? h("table", { class: "plain" }, h("caption", { class: "hidden" }, "Instances"),
       h("thead", {}, h("tr", {}, ["Instance", "State", "Time"].map((title) => h("th", { scope: "col" }, title)))),
-      h("tbody", {}, rows.map(([instance, state, at]) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, instance)), h("td", {}, state), h("td", {}, at))))) : null,
+      h("tbody", {}, rows.map(([instance, state, at]) => h("tr", {},
+        h("th", { scope: "row" }, h("code", {}, instance)), h("td", {}, state), h("td", {}, at))))) : null,
     h("div", { class: "actions" }, h("button", { type: "button", class: "button strong", onclick: () => close() }, "Close"))));
 }
 
 /** How the holder of a key fetches the successor that waits. */
 function explainPickUp(key) {
   return open("Pick up the successor", (close) => h("div", {},
-    h("p", {}, `A successor of ${key.name} waits until `, when(key.successor.available_until), ". Its token is made when the holder asks for it with the token in use, from an allowed address, and only once:"),
+    h("p", {}, `A successor of ${key.name} waits until `, when(key.successor.available_until),
+      ". Its token is made when the holder asks for it with the token in use, from an allowed address, and only once:"),
     command(curl("/v1/keys/self/successor", undefined, "POST"), "command"),
-    h("p", {}, "Both tokens then work until the old one's end. Answers to calls of the key carry ", h("code", {}, "X-Key-Successor: pending"), " while it waits, so that a client can do this by itself."),
+    h("p", {}, "Both tokens then work until the old one's end. Answers to calls of the key carry ", h("code", {}, "X-Key-Successor: pending"),
+      " while it waits, so that a client can do this by itself."),
     key.successor_public_key ? h("p", {}, "It was also sealed to the key's public key and sent by webhook.") : null,
     h("p", {}, "Nobody there to ask for it? Rotate the key here: that takes the waiting successor's place."),
     h("div", { class: "actions" }, h("button", { type: "button", class: "button strong", onclick: () => close() }, "Close"))));

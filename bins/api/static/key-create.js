@@ -85,7 +85,10 @@ function form(permitted, environments, close) {
       });
     },
   },
-  field({ label: "Name", name: "name", required: true, maxlength: 100, autocomplete: "off", autofocus: true, placeholder: "Jenkins deploy", hint: "What uses the key, so that everyone knows what ends when it does." }),
+  field({
+    label: "Name", name: "name", required: true, maxlength: 100, autocomplete: "off", autofocus: true, placeholder: "Jenkins deploy",
+    hint: "What uses the key, so that everyone knows what ends when it does.",
+  }),
   part("Environment", environments.map((one, index) => choice({
     type: "radio", name: "environment", value: one.name, checked: index === 0, class: "card", label: one.name, onchange: () => pick(one),
     hint: `${one.prefix}… · ${one.read_only ? "only reads" : "reads and writes"} · lives ${plural(one.longest, "day")} at most`,
@@ -95,21 +98,34 @@ function form(permitted, environments, close) {
   part("Lifespan", life.element),
   part("Auto-Rotate", [choice({
     name: "auto_rotate", label: "Prepare a successor before the end", role: "switch",
-    hint: "A successor is ready 7 days before the end (half of the life, for short ones). The holder picks it up with the old key, which works until its end.",
+    hint: "A successor is ready 7 days before the end (half of the life, for short ones). The holder picks it up with the old key, " +
+      "which works until its end.",
   })]),
   h("details", {}, h("summary", {}, "More: rate limit, sealed successors, canary"),
-    field({ label: "Rate limit (accepted calls per minute)", name: "rate_limit_per_minute", type: "number", min: 1, max: 1_000_000, step: 1, inputmode: "numeric", hint: "Empty: no limit." }),
+    rateLimit(),
     mayDecide() ? field({
       label: "Public key for successors", name: "successor_public_key", autocomplete: "off", spellcheck: "false", placeholder: "age1…", class: "code",
       hint: "An age recipient. Successors are then sealed to it and sent by webhook, and only its private key opens them.",
     }) : null,
-    choice({ name: "canary", label: "A canary", hint: "The key never works. Whoever tries it opens a critical alert: leave it where only an intruder would look." })),
+    choice({
+      name: "canary", label: "A canary",
+      hint: "The key never works. Whoever tries it opens a critical alert: leave it where only an intruder would look.",
+    })),
   h("div", { class: "actions foot" }, said, h("button", { type: "button", class: "button", onclick: () => close() }, "Cancel"), button));
 }
 
 /** A group of the form under its legend. `name` is the field of the API whose errors belong to it as a whole. */
 export function part(title, content, name, kind = "") {
-  return h("fieldset", { dataset: name ? { field: name } : {} }, h("legend", {}, title), name ? h("p", { class: "field-error" }) : null, h("div", { class: kind }, content));
+  return h("fieldset", { dataset: name ? { field: name } : {} }, h("legend", {}, title), name ? h("p", { class: "field-error" }) : null,
+    h("div", { class: kind }, content));
+}
+
+/** The field of a key's limit. */
+export function rateLimit(value = "") {
+  return field({
+    label: "Rate limit (accepted calls per minute)", name: "rate_limit_per_minute", type: "number", min: 1, max: 1_000_000, step: 1,
+    inputmode: "numeric", value, hint: "Empty: no limit.",
+  });
 }
 
 /** An error in a folded part must be seen. */
@@ -156,7 +172,7 @@ function lifespan() {
     if (!chosen || Number(input.value) > longest) set(longest);
     draw();
   }
-  const element = h("div", { class: "field", dataset: { field: "expires_in_days" } }, h("label", { for: id }, "Days"), h("div", { class: "lifespan" }, input, quick),
-    until, h("p", { class: "field-error", id: `${id}-error` }));
+  const element = h("div", { class: "field", dataset: { field: "expires_in_days" } }, h("label", { for: id }, "Days"),
+    h("div", { class: "lifespan" }, input, quick), until, h("p", { class: "field-error", id: `${id}-error` }));
   return { element, within, value: () => (chosen ? Number(input.value) : null) };
 }

@@ -4,7 +4,7 @@ import { allowlistEditor } from "./allowlist-editor.js";
 import { ofOrg, patch, post } from "./api.js";
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
-import { mayDecide, openHidden, part } from "./key-create.js";
+import { mayDecide, openHidden, part, rateLimit } from "./key-create.js";
 import { field, notify, problem, run, showErrors } from "./parts.js";
 import { permissions, scopeMatrix } from "./scope-matrix.js";
 
@@ -24,7 +24,8 @@ export async function editKey(key, changed) {
 }
 
 function form(key, permitted, close) {
-  const matrix = scopeMatrix(permitted, { chosen: key.scopes, environment: permitted.environments.find((one) => one.name === key.environment) });
+  const environment = permitted.environments.find((one) => one.name === key.environment);
+  const matrix = scopeMatrix(permitted, { chosen: key.scopes, environment });
   const allowlist = allowlistEditor({
     cidrs: key.allowed_cidrs, notes: key.allowlist_notes, allowAny: key.allow_any, mayAllowAny: mayDecide(),
     preview: (cidrs) => post(ofOrg(`/keys/${key.id}/allowlist/preview`), { allowed_cidrs: cidrs, days: 7 }),
@@ -70,7 +71,9 @@ function form(key, permitted, close) {
   part(`Permissions (${key.environment})`, matrix.element, "scopes"),
   part("Where it may be used", allowlist.element),
   h("div", { class: "pair" },
-    field({ label: "Ends (your time)", name: "expires", type: "datetime-local", value: local(key.expires_at), required: true, error: "expires_at", hint: "Earlier at any time; later up to the environment's longest life. Rotate for more." }),
-    field({ label: "Rate limit (accepted calls per minute)", name: "rate_limit_per_minute", type: "number", min: 1, max: 1_000_000, step: 1, inputmode: "numeric", value: key.rate_limit_per_minute ?? "", hint: "Empty: no limit." })),
+    field({
+      label: "Ends (your time)", name: "expires", type: "datetime-local", value: local(key.expires_at), required: true, error: "expires_at",
+      hint: "Earlier at any time; later up to the environment's longest life. Rotate for more.",
+    }), rateLimit(key.rate_limit_per_minute ?? "")),
   h("div", { class: "actions foot" }, said, h("button", { type: "button", class: "button", onclick: () => close() }, "Cancel"), button));
 }

@@ -31,7 +31,8 @@ export async function showToken(answer, { title = "Your new key" } = {}) {
     h("div", { class: "panel-actions" }, copyButton(token), h("button", {
       type: "button", class: "button small", onclick: () => download(file, `STATUSPULSE_API_KEY=${token}\n`),
     }, "Download .env")),
-    until ? h("p", { class: "note" }, new Date(until) > new Date() ? ["The previous token works until ", when(until), "."] : "The previous token has ended.") : null,
+    until ? h("p", { class: "note" },
+      new Date(until) > new Date() ? ["The previous token works until ", when(until), "."] : "The previous token has ended.") : null,
     warnings.length ? h("div", { class: "note warn" }, warnings.map((warning) => h("div", {}, warning.detail))) : null,
     h("p", {}, "Try it (the command holds the token: the history of your shell keeps it):"),
     command(curl("/v1/keys/self", token), "command"),

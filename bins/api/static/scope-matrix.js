@@ -33,7 +33,8 @@ export function scopeMatrix(permitted, { chosen = [], environment } = {}) {
   const count = h("p", { class: "hint", role: "status" });
   const about = h("p", { class: "hint about" });
   const left = h("p", { class: "note warn", hidden: true });
-  const explain = (scope) => replace(about, h("code", {}, scope.name), " ", scope.description, allowed(scope) ? "" : ` (not for ${place.name} keys: they only read)`);
+  const explain = (scope) => replace(about, h("code", {}, scope.name), " ", scope.description,
+    allowed(scope) ? "" : ` (not for ${place.name} keys: they only read)`);
 
   function draw() {
     for (const scope of every) {
@@ -90,7 +91,9 @@ export function scopeMatrix(permitted, { chosen = [], environment } = {}) {
     return h("label", { class: "tick" }, box);
   }
 
-  const buttons = presets.map((preset) => [h("button", { type: "button", class: "button small", onclick: () => choose(preset.scopes) }, preset.title), preset]);
+  const buttons = presets.map((preset) => [
+    h("button", { type: "button", class: "button small", onclick: () => choose(preset.scopes) }, preset.title), preset,
+  ]);
   const rows = resources.map((resource) => h("tr", {},
     h("th", { scope: "row" }, h("div", { class: "row-head" }, all(`All of ${resource.name}`, resource.scopes),
       h("span", {}, resource.name, h("span", { class: "hint" }, resource.description)))),

@@ -17,7 +17,9 @@ export async function start(main, context) {
   const address = new URLSearchParams(location.search);
   let values = Object.fromEntries(NAMES.map((name) => [name, address.get(name)]).filter(([, value]) => value));
 
-  const generate = () => h("button", { type: "button", class: "button strong", onclick: (event) => run(event.currentTarget, create, complain) }, "Generate New Key");
+  const generate = () => h("button", {
+    type: "button", class: "button strong", onclick: (event) => run(event.currentTarget, create, complain),
+  }, "Generate New Key");
   const keys = list(
     (cursor) => get(ofOrg("/keys"), { ...values, cursor, limit: 25 }),
     (items) => keyTable(items),
@@ -35,7 +37,8 @@ export async function start(main, context) {
   }
 
   const noKeys = () => empty("No keys yet",
-    "A key lets a program call the API: with the permissions that you choose, from the networks that you allow, and for a limited time.", mayChange ? generate() : null);
+    "A key lets a program call the API: with the permissions that you choose, from the networks that you allow, and for a limited time.",
+    mayChange ? generate() : null);
   const nothingMatches = () => empty("No key matches", "No key has this name, environment and status.", h("button", {
     type: "button", class: "button", onclick: () => {
       for (const input of form.elements) {
@@ -51,8 +54,9 @@ export async function start(main, context) {
   keys.load();
   const { environments } = await permissions();
   const form = filters([
-    h("fieldset", { class: "tabs" }, h("legend", { class: "hidden" }, "Environment"), [["", "All"], ...environments.map(({ name }) => [name, name])].map(([value, text]) =>
-      h("label", {}, h("input", { type: "radio", name: "environment", value, checked: value === "" }), text))),
+    h("fieldset", { class: "tabs" }, h("legend", { class: "hidden" }, "Environment"),
+      [["", "All"], ...environments.map(({ name }) => [name, name])].map(([value, text]) =>
+        h("label", {}, h("input", { type: "radio", name: "environment", value, checked: value === "" }), text))),
     field({ label: "Name or hint", name: "q", type: "search", class: "broad", autocomplete: "off", placeholder: "Jenkins, or sp_live_AbCd…" }),
     field({ label: "Status", name: "status", options: [["", "Any"], ...STATUSES.map((name) => [name, name])] }),
   ], (now) => {
@@ -64,7 +68,10 @@ export async function start(main, context) {
 
 function keyTable(items) {
   const element = table("API keys", [
-    ["Name", (key) => [h("a", { class: "name", href: pageUrl(`/keys/${key.id}`) }, key.name), h("div", { class: "beneath" }, h("code", {}, key.hint), ` ${key.environment}`, key.canary ? [" ", badge("canary")] : null)], "wide-cell"],
+    ["Name", (key) => [
+      h("a", { class: "name", href: pageUrl(`/keys/${key.id}`) }, key.name),
+      h("div", { class: "beneath" }, h("code", {}, key.hint), ` ${key.environment}`, key.canary ? [" ", badge("canary")] : null),
+    ], "wide-cell"],
     ["Status", (key) => [status(key.status), key.successor?.status === "pending" ? [" ", badge("successor waits", "warn")] : null]],
     ["Permissions", (key) => scopes(key.scopes, 2)],
     ["Life", life],
@@ -76,7 +83,7 @@ function keyTable(items) {
   function changed(key, now) {
     const row = element.change({ ...key, ...now });
     // The button that was pressed is gone with its row.
-    if (!document.activeElement || document.activeElement === document.body) (row.querySelector(".menu-button") ?? row.querySelector("a")).focus();
+    if (document.activeElement === document.body) (row.querySelector(".menu-button") ?? row.querySelector("a")).focus();
   }
   return element;
 }
@@ -96,19 +103,15 @@ function life(key) {
 /** A button whose menu is made when it is opened. */
 function menuOf(key, changed) {
   if (actionsFor(key, changed).length === 0) return null;
-  const button = h("button", { type: "button", class: "button small menu-button", "aria-label": `Actions for ${key.name}`, "aria-expanded": "false", onclick: show }, "Actions");
+  const button = h("button", {
+    type: "button", class: "button small menu-button", "aria-label": `Actions for ${key.name}`, "aria-expanded": "false", onclick: show,
+  }, "Actions");
   let menu = null;
   // A press on the button closes the open menu before its click comes here.
   let closedAt = 0;
   function show() {
     if (menu || performance.now() - closedAt < 200) return;
-    menu = h("div", { class: "menu at", popover: "auto", ontoggle: (event) => {
-      if (event.newState !== "closed") return;
-      closedAt = performance.now();
-      button.setAttribute("aria-expanded", "false");
-      menu?.remove();
-      menu = null;
-    } }, actionsFor(key, changed));
+    menu = h("div", { class: "menu at", popover: "auto", ontoggle: closed }, actionsFor(key, changed));
     // The focus goes back to the button first, so that a dialog gives it back there.
     menu.addEventListener("click", () => {
       menu.hidePopover();
@@ -116,13 +119,25 @@ function menuOf(key, changed) {
     }, { capture: true });
     button.after(menu);
     menu.showPopover({ source: button });
-    const at = button.getBoundingClientRect();
-    const below = at.bottom + menu.offsetHeight < innerHeight;
-    menu.style.setProperty("--top", `${Math.max(8, below ? at.bottom + 4 : at.top - menu.offsetHeight - 4)}px`);
-    menu.style.setProperty("--end", `${Math.max(8, document.documentElement.clientWidth - at.right)}px`);
+    place();
+    addEventListener("scroll", place, { passive: true });
     button.setAttribute("aria-expanded", "true");
-    addEventListener("scroll", () => menu?.hidePopover(), { once: true, passive: true });
-    menu.querySelector("button").focus();
+    menu.querySelector("button").focus({ preventScroll: true });
+  }
+  function closed(event) {
+    if (event.newState !== "closed") return;
+    closedAt = performance.now();
+    removeEventListener("scroll", place);
+    button.setAttribute("aria-expanded", "false");
+    menu.remove();
+    menu = null;
+  }
+  /** Below the button, or above it where the window ends. */
+  function place() {
+    const at = button.getBoundingClientRect();
+    const below = at.bottom + menu.offsetHeight + 8 < innerHeight;
+    menu.style.setProperty("--top", `${below ? at.bottom + 4 : at.top - menu.offsetHeight - 4}px`);
+    menu.style.setProperty("--end", `${Math.max(8, document.documentElement.clientWidth - at.right)}px`);
   }
   return button;
 }
