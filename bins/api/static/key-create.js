@@ -26,7 +26,8 @@ export const mayDecide = () => context.role === "owner" || context.role === "adm
 
 /** Asks for a new key, makes it and shows its token. Gives the key, or `undefined` when it was left. */
 export async function createKey() {
-  const [permitted, settings] = await Promise.all([permissions(), get(ofOrg("/settings")).catch(() => null)]);
+  // The organization may have lowered the longest life; developers can't read that, and are told by the API.
+  const [permitted, settings] = await Promise.all([permissions(), mayDecide() ? get(ofOrg("/settings")) : null]);
   const longest = (environment) => Math.min(environment.max_lifespan_days, settings?.max_lifespan_days?.[environment.name] ?? Infinity);
   const environments = permitted.environments.map((environment) => ({ ...environment, longest: longest(environment) }));
   const answer = await open("Generate New Key", (close) => form(permitted, environments, close), { wide: true });

@@ -22,7 +22,7 @@ export async function start(main, context) {
   }, "Generate New Key");
   const keys = list(
     (cursor) => get(ofOrg("/keys"), { ...values, cursor, limit: 25 }),
-    (items) => keyTable(items),
+    (items) => keyTable(items, mayChange),
     () => (Object.keys(values).length ? nothingMatches() : noKeys()),
   );
   const room = h("div", { class: "filter-room" });
@@ -66,7 +66,7 @@ export async function start(main, context) {
   replace(room, form);
 }
 
-function keyTable(items) {
+function keyTable(items, mayChange) {
   const element = table("API keys", [
     ["Name", (key) => [
       h("a", { class: "name", href: pageUrl(`/keys/${key.id}`) }, key.name),
@@ -77,8 +77,8 @@ function keyTable(items) {
     ["Life", life],
     ["Last use", (key) => when(key.last_used_at), "last-use"],
     ["Auto-Rotate", (key) => (key.auto_rotate ? "On" : h("span", { class: "quiet" }, "Off"))],
-    ["Actions", (key) => menuOf(key, (now) => changed(key, now)), "act"],
-  ], items);
+    mayChange && ["Actions", (key) => menuOf(key, (now) => changed(key, now)), "act"],
+  ].filter(Boolean), items);
 
   function changed(key, now) {
     const row = element.change({ ...key, ...now });
