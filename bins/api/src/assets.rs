@@ -25,6 +25,7 @@ macro_rules! assets {
 /// All of them, by their names.
 const FILES: &[(&str, &[u8])] = assets! {
     "alert-detail.js"
+    "allowlist-editor.js"
     "api.js"
     "app-failures.js"
     "app-form.js"
@@ -41,8 +42,12 @@ const FILES: &[(&str, &[u8])] = assets! {
     "format.js"
     "icon.svg"
     "inert.js"
+    "key-actions.js"
+    "key-create.js"
+    "key-edit.js"
     "key-explain.js"
     "key-suggestions.js"
+    "key-token.js"
     "key-usage.js"
     "pages.css"
     "pages/alerts.js"
@@ -59,6 +64,7 @@ const FILES: &[(&str, &[u8])] = assets! {
     "pages/security.js"
     "parts.js"
     "redirect-uri.js"
+    "scope-matrix.js"
     "security-allowlists.js"
     "security-notices.js"
     "security-parts.js"
