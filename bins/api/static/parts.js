@@ -153,17 +153,15 @@ export function facts(pairs) {
 }
 
 /** A table that becomes a list of blocks where it is narrow. `columns`: `[title, cell(item), class?]`; the first is the row's head.
- *  `add(items)` puts more rows behind, or before the others with "prepend". */
- *  `change(item)` draws the row of that `id` anew and gives it back. */
+ *  `add(items)` puts more rows behind, or before the others with "prepend"; `change(item)` draws the row of that `id` anew and
+ *  gives it back. */
 export function table(caption, columns, items, { rowClass } = {}) {
   const body = h("tbody", { role: "rowgroup" });
   const element = h("table", { class: "rows", role: "table" }, h("caption", { class: "hidden" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(([title, , name]) => h("th", { scope: "col", role: "columnheader", class: name }, title)))), body);
-  element.add = (more, how = "append") => body[how](...more.map((item) => h("tr", { role: "row", class: rowClass?.(item) }, columns.map(([title, cell, name], index) =>
-    h(index ? "td" : "th", { role: index ? "cell" : "rowheader", scope: index ? null : "row", class: name, dataset: { label: title } }, h("div", {}, cell(item)))))));
   const row = (item) => h("tr", { role: "row", class: rowClass?.(item), dataset: { id: item.id ?? "" } }, columns.map(([title, cell, name], index) =>
     h(index ? "td" : "th", { role: index ? "cell" : "rowheader", scope: index ? null : "row", class: name, dataset: { label: title } }, h("div", {}, cell(item)))));
-  element.add = (more) => body.append(...more.map(row));
+  element.add = (more, how = "append") => body[how](...more.map(row));
   element.change = (item) => {
     const drawn = row(item);
     body.querySelector(`[data-id="${CSS.escape(item.id)}"]`)?.replaceWith(drawn);
