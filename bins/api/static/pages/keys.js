@@ -97,7 +97,7 @@ function life(key) {
   const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
   const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${Math.floor(left)} of ${Math.round((to - from) / DAY)} days left`;
   return h("div", { class: "life", title: `Made ${absolute(key.created_at)}, ends ${absolute(key.expires_at)}` }, tone ? badge(words, tone) : words,
-    bar((now - from) / (to - from), tone), h("span", { class: "until" }, when(key.expires_at)));
+    bar((to - now) / (to - from), tone), h("span", { class: "until" }, when(key.expires_at)));
 }
 
 /** A button whose menu is made when it is opened. */
