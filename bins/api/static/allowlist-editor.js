@@ -38,17 +38,19 @@ export function wrongWith(entry) {
   return { text: "There are bits set behind the length.", better };
 }
 
-/** Entries of pasted text: `CIDR note` by lines, or separated by commas or semicolons. What doesn't begin with an address is
+/** Entries of pasted text: `CIDR note` by lines, or networks separated by commas, semicolons or blanks. What doesn't begin with an address is
  *  the note of the entry before it, or an entry of its own, so that nothing of it is lost in silence. */
 export function entriesOf(text) {
   const entries = [];
   for (const line of text.split(/\r?\n/)) {
     let last = null;
     for (const part of line.split(/[,;]/).map((one) => one.trim()).filter(Boolean)) {
-      const [first, ...rest] = part.split(/\s+/);
+      const said = part.split(/\s+/);
       const note = (words) => words.replace(/^(#|\/\/|-)+\s*/, "");
-      if (/^[0-9a-f:.]+(\/\d+)?$/i.test(first) && /[.:]/.test(first)) entries.push(last = { cidr: first, note: note(rest.join(" ")) });
-      else if (last) last.note = [last.note, note(part)].filter(Boolean).join(", ");
+      if (/^[0-9a-f:.]+(\/\d+)?$/i.test(said[0]) && /[.:]/.test(said[0])) {
+        do entries.push(last = { cidr: said.shift(), note: "" }); while (said.length && wrongWith(said[0]) === null);
+        last.note = note(said.join(" "));
+      } else if (last) last.note = [last.note, note(part)].filter(Boolean).join(", ");
       else if (!part.startsWith("#")) entries.push({ cidr: part, note: "" });
     }
   }

@@ -64,14 +64,6 @@ export function networks(list, notes = {}, most = 4) {
   ];
 }
 
-/** Lines of "network note" as they are typed or pasted; empty lines and those that begin with # don't count. */
-export function readRanges(text) {
-  return text.split("\n").map((line) => line.trim()).filter((line) => line && !line.startsWith("#")).map((line) => {
-    const [, cidr, note] = /^([^\s,;#]*)[\s,;#]*(.*)$/.exec(line);
-    return { cidr, note };
-  });
-}
-
 /** Says of each wrong entry which one it is, since all of them stand in one field. */
 export function atEntries(error, name, entries) {
   if (!(error instanceof ApiError)) return error;

@@ -1,11 +1,12 @@
 // 'Add a range': to the lists of one key, several keys or all keys of an environment, after a look at what that refuses.
 
+import { entriesOf } from "./allowlist-editor.js";
 import { get, ofOrg, post } from "./api.js";
 import { open } from "./dialog.js";
 import { h, replace, settled } from "./dom.js";
 import { country, number, plural, words } from "./format.js";
 import { badge, choice, clearErrors, empty, field, list, notify, problem, run, showErrors, table } from "./parts.js";
-import { ENVIRONMENTS, atEntries, begun, keyLink, networks, readRanges, slices } from "./security-parts.js";
+import { ENVIRONMENTS, atEntries, begun, keyLink, networks, slices } from "./security-parts.js";
 
 const MOST_KEYS = 200;
 
@@ -53,7 +54,7 @@ export async function addRanges({ keys = [], create = false } = {}) {
 
     async function look() {
       clearErrors(form, said);
-      const ranges = readRanges(form.elements.add.value);
+      const ranges = entriesOf(form.elements.add.value);
       const answer = await asking(ranges, () => post(ofOrg("/allowlist/preview"), { ...body(ranges), days: 7 }));
       previewed = { answer, ranges };
       draw();
