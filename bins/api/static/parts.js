@@ -35,14 +35,15 @@ export function problem() {
   return h("p", { class: "problem", role: "alert", hidden: true });
 }
 
-/** Says at the fields what is wrong with them, in the API's words, and all else in `place`. */
+/** Says at the fields what is wrong with them, in the API's words, and all else in `place`: that of fields out of sight, too. */
 export function showErrors(form, place, error) {
   clearErrors(form, place);
+  const placeOf = (name) => [...form.querySelectorAll(`[data-field="${CSS.escape(name)}"]`)].find((one) => !one.closest("[hidden]"));
   const rest = [];
   let first;
   for (const wrong of error.errors ?? []) {
     const name = wrong.field.split(/[.[]/)[0];
-    const at = form.querySelector(`[data-field="${CSS.escape(wrong.field)}"]`) ?? form.querySelector(`[data-field="${CSS.escape(name)}"]`);
+    const at = placeOf(wrong.field) ?? placeOf(name);
     const text = at?.querySelector(".field-error");
     if (!text) {
       rest.push(`${wrong.field}: ${wrong.detail}`);
