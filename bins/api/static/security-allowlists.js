@@ -6,7 +6,7 @@ import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { number, plural, when, words } from "./format.js";
 import { badge, empty, field, filters, list, loaded, section, table } from "./parts.js";
-import { ENVIRONMENTS, atEntries, begun, keyLink, lazy, networks, renew, saveSettings, settings, slices } from "./security-parts.js";
+import { ENVIRONMENTS, askOver, atEntries, begun, keyLink, lazy, networks, renew, saveSettings, settings, slices } from "./security-parts.js";
 
 /** The list to which all keys are held, whatever their own says. */
 export function organizationList(context) {
@@ -30,7 +30,9 @@ export function organizationList(context) {
 }
 
 function listButtons(context, cidrs, changed) {
-  const change = h("button", { type: "button", class: "button", onclick: async () => { if (await changeList(context, cidrs)) changed(); } }, cidrs ? "Change the list" : "Set a list");
+  const change = h("button", { type: "button", class: "button", onclick: async (event) => {
+    if (await askOver(event.currentTarget, (now) => changeList(context, now.allowed_cidrs))) changed();
+  } }, cidrs ? "Change the list" : "Set a list");
   const drop = cidrs && h("button", { type: "button", class: "button", onclick: async () => { if (await dropList()) changed(); } }, "Remove the list");
   return [change, drop];
 }
