@@ -25,6 +25,7 @@ macro_rules! assets {
 /// All of them, by their names.
 const FILES: &[(&str, &[u8])] = assets! {
     "alert-detail.js"
+    "allowlist-compare.js"
     "allowlist-editor.js"
     "api.js"
     "app-failures.js"
