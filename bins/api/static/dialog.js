@@ -37,14 +37,17 @@ export function open(title, build, { wide = false, held = false } = {}) {
   });
 }
 
+/** A name as it can be typed: a run of blanks looks like one. */
+const typable = (text) => text.trim().replace(/\s+/g, " ");
+
 /** Asks before something is done, does it within the dialog, and stays with the reason when that fails. `typed` has to be
  *  typed first. The promise is what `act` has answered, or `undefined`. `act` gets the form's fields. */
 export function confirm(title, { text, fields = [], typed, label, danger = false, act, wide = false }) {
   return open(title, (close) => {
     const button = h("button", { type: "submit", class: danger ? "button danger" : "button strong", disabled: Boolean(typed) }, label);
     const check = typed === undefined ? null : field({
-      label: ["Type ", h("b", { class: "name" }, typed), " to confirm"], name: "typed", autocomplete: "off", spellcheck: "false",
-      oninput: (event) => { button.disabled = event.target.value.trim() !== typed.trim(); },
+      label: ["Type ", h("b", { class: "name as-is" }, typed), " to confirm"], name: "typed", autocomplete: "off", spellcheck: "false",
+      oninput: (event) => { button.disabled = typable(event.target.value) !== typable(typed); },
     });
     const said = problem();
     return h("form", {
