@@ -50,6 +50,7 @@ const FILES: &[(&str, &[u8])] = assets! {
     "key-suggestions.js"
     "key-token.js"
     "key-usage.js"
+    "once.js"
     "pages.css"
     "pages/alerts.js"
     "pages/apps.css"
