@@ -66,12 +66,12 @@ export function compared({ calls, keys }, entries, environment) {
   const part = sources.filter((source) => source.letIn === "part").length;
   const untold = calls - sources.reduce((sum, source) => sum + source.calls, 0);
   const refused = out.length
-    ? `From ${number(out.length)} of them ${plural(out.reduce((sum, source) => sum + source.calls, 0), "call")} would have been refused.`
-    : "None of them would have been refused.";
+    ? ` From ${number(out.length)} of them ${plural(out.reduce((sum, source) => sum + source.calls, 0), "call")} would have been refused.`
+    : part ? "" : " None of their calls would have been refused.";
   return [
     h("p", { class: out.length || part ? "note warn" : "note" },
-      `The key is new, but the keys of ${environment} were used from ${plural(sources.length, "network")} in the last 7 days. ${refused}`,
-      part ? ` ${number(part)} of them ${part === 1 ? "is" : "are"} only partly in the list: there it depends on the address.` : ""),
+      `The key is new, but the keys of ${environment} were used from ${plural(sources.length, "network")} in the last 7 days.${refused}`,
+      part ? ` ${number(part)} of them ${part === 1 ? "is" : "are"} only partly in the list: calls from there may have been refused.` : ""),
     h("table", { class: "plain" }, h("caption", { class: "hidden" }, `Networks that the keys of ${environment} were used from`),
       h("thead", {}, h("tr", {}, ["Network", "Country", "Calls", "In this list"].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, sources.slice(0, SHOWN).map((source) => h("tr", {}, h("th", { scope: "row" }, source.network ?? "unknown address"),
