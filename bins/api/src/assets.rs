@@ -25,6 +25,7 @@ macro_rules! assets {
 /// All of them, by their names.
 const FILES: &[(&str, &[u8])] = assets! {
     "alert-detail.js"
+    "allowlist-compare.js"
     "allowlist-editor.js"
     "api.js"
     "app-failures.js"
@@ -49,6 +50,7 @@ const FILES: &[(&str, &[u8])] = assets! {
     "key-suggestions.js"
     "key-token.js"
     "key-usage.js"
+    "once.js"
     "pages.css"
     "pages/alerts.js"
     "pages/apps.css"

@@ -214,7 +214,10 @@ export async function openAlert(id, changed) {
       return h("div", { class: "alert-detail" }, content(alert, (next, text) => {
         touched = true;
         // The answer tells of the step; what was sent of it stands in the alert.
+        const note = body.querySelector("[name=note]")?.value;
         replace(body, build({ ...next, evidence: { ...alert.evidence, ...next.evidence } }));
+        const again = body.querySelector("[name=note]");
+        if (again) again.value = note;
         done.textContent = text;
         done.hidden = false;
         heading.focus();

@@ -8,13 +8,14 @@ import { choice, field, problem, run, showErrors } from "./parts.js";
 const MOST = 50;
 
 /** The bits of an IPv4 address in strict notation, or `null`. */
-function ipv4(text) {
+export function ipv4(text) {
   const parts = text.split(".");
   if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)) return null;
   return parts.reduce((bits, part) => bits * 256 + Number(part), 0);
 }
 
-function ipv6(text) {
+/** Whether a text has the shape of an IPv6 address. */
+export function ipv6(text) {
   const groups = text.split(":");
   return groups.length >= 3 && groups.length <= 9 && /^[0-9a-f:.]+$/i.test(text) && text.split("::").length <= 2 && !text.includes(":::")
     && groups.every((group) => group.length <= 4 || ipv4(group) !== null);
@@ -38,17 +39,19 @@ export function wrongWith(entry) {
   return { text: "There are bits set behind the length.", better };
 }
 
-/** Entries of pasted text: `CIDR note` by lines, or separated by commas or semicolons. What doesn't begin with an address is
+/** Entries of pasted text: `CIDR note` by lines, or networks separated by commas, semicolons or blanks. What doesn't begin with an address is
  *  the note of the entry before it, or an entry of its own, so that nothing of it is lost in silence. */
 export function entriesOf(text) {
   const entries = [];
   for (const line of text.split(/\r?\n/)) {
     let last = null;
     for (const part of line.split(/[,;]/).map((one) => one.trim()).filter(Boolean)) {
-      const [first, ...rest] = part.split(/\s+/);
+      const said = part.split(/\s+/);
       const note = (words) => words.replace(/^(#|\/\/|-)+\s*/, "");
-      if (/^[0-9a-f:.]+(\/\d+)?$/i.test(first) && /[.:]/.test(first)) entries.push(last = { cidr: first, note: note(rest.join(" ")) });
-      else if (last) last.note = [last.note, note(part)].filter(Boolean).join(", ");
+      if (/^[0-9a-f:.]+(\/\d+)?$/i.test(said[0]) && /[.:]/.test(said[0])) {
+        do entries.push(last = { cidr: said.shift(), note: "" }); while (said.length && wrongWith(said[0]) === null);
+        last.note = note(said.join(" "));
+      } else if (last) last.note = [last.note, note(part)].filter(Boolean).join(", ");
       else if (!part.startsWith("#")) entries.push({ cidr: part, note: "" });
     }
   }
@@ -56,11 +59,18 @@ export function entriesOf(text) {
 }
 
 /** `cidrs` are those of the key (`null`: any address), `notes` theirs. `mayAllowAny`: whether the role may have networks of any
- *  width. `preview(cidrs)` asks what the list would have refused. Gives `element`, and `value()` as the API takes it. */
-export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, mayAllowAny = false, preview, anywhere = true } = {}) {
+ *  width. `preview(cidrs)` asks what the list would have refused, `tell(answer, cidrs)` says it. Gives `element`, `value()` as the
+ *  API takes it, and `outdated()`, which takes away what a preview has said. */
+export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, mayAllowAny = false, preview, tell = refusals, anywhere = true } = {}) {
   const rows = h("ul", { class: "cidrs" });
   const count = h("p", { class: "hint", role: "status" });
   const group = uid("from");
+  const previewed = h("div", { role: "status" });
+  let turn = 0;
+  const outdated = () => {
+    turn += 1;
+    replace(previewed);
+  };
 
   const filled = () => [...rows.children].filter((row) => row.cidr.value.trim());
   const listed = () => !anywhere || element.querySelector(`[name="${group}"][value="list"]`).checked;
@@ -92,7 +102,7 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
       const found = entry ? wrongWith(entry) : null;
       replace(wrong, found?.text ?? "", found?.better ? [" ", h("button", {
         type: "button", class: "button small",
-        onclick: () => { network.value = found.better; check(); network.focus(); },
+        onclick: () => { network.value = found.better; outdated(); check(); network.focus(); },
       }, `Use ${found.better}`)] : null);
       if (found) network.setAttribute("aria-invalid", "true");
       else network.removeAttribute("aria-invalid");
@@ -109,6 +119,7 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     function leave() {
       const next = item.nextElementSibling ?? item.previousElementSibling;
       item.remove();
+      outdated();
       tally();
       (next?.cidr ?? add).focus();
     }
@@ -125,6 +136,7 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     const taken = fresh.slice(0, MOST - filled().length);
     for (const one of [...rows.children]) if (!one.cidr.value.trim() && taken.length) one.remove();
     rows.append(...taken.map(row));
+    outdated();
     for (const one of rows.children) one.check();
     rows.lastElementChild?.cidr.focus();
     const [twice, above] = [entries.length - fresh.length, fresh.length - taken.length];
@@ -150,18 +162,19 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
 
   function previewer() {
     const said = problem();
-    const place = h("div", { role: "status" });
     const button = h("button", { type: "button", class: "button small", onclick: () => run(button, async () => {
       said.hidden = true;
-      replace(place);
+      outdated();
+      const mine = turn;
       const { allowed_cidrs: asked } = value();
       if (!asked?.length) throw new ApiError({ detail: "Enter a network first." });
-      replace(place, refusals(await preview(asked)));
+      const answer = await preview(asked);
+      // The list is another one now.
+      if (mine === turn) replace(previewed, tell(answer, asked));
     }, (error) => {
-      for (const wrong of error.errors) wrong.field = wrong.field.replace(/^add\b/, "allowed_cidrs");
       showErrors(element, said, error);
     }) }, "What would this have refused in the last 7 days?");
-    return h("div", { class: "preview" }, button, said, place);
+    return h("div", { class: "preview" }, button, said, previewed);
   }
 
   /** Also tells each field's place in the list, so that the API's words find it. */
@@ -193,26 +206,18 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
       label: "Only from these networks", hint: "Calls from other addresses are refused before anything else is looked at.",
     }),
   ] : null;
-  const element = h("div", { class: "allowlist", dataset: { field: "allowed_cidrs" } }, h("p", { class: "field-error" }), from, list);
+  const element = h("div", { class: "allowlist", dataset: { field: "allowed_cidrs" }, oninput: outdated }, h("p", { class: "field-error" }), from, list);
   rows.append(...(cidrs ?? []).map((cidr) => row({ cidr, note: notes[cidr] ?? "" })));
   show();
-  return { element, value };
+  return { element, value, outdated };
 }
 
-/** What a preview answered. That of many keys has its sources by key: the same network is told once. */
-function refusals({ calls, would_be_blocked: blocked, sources, keys }) {
+/** What a preview answered. */
+function refusals({ calls, would_be_blocked: blocked, sources }) {
   if (!calls) return h("p", {}, "There were no calls in the last 7 days, so nothing would have been refused.");
-  const networks = new Map();
-  for (const source of sources ?? keys.flatMap((key) => key.sources)) {
-    const held = networks.get(source.network) ?? { ...source, calls: 0, blocked: 0 };
-    networks.set(source.network, { ...held, calls: held.calls + source.calls, blocked: held.blocked + source.blocked });
-  }
-  const refused = [...networks.values()].filter((source) => source.blocked).sort((one, other) => other.blocked - one.blocked);
-  const hit = (keys ?? []).filter((key) => key.would_be_blocked);
-  const named = hit.slice(0, 5).map((key) => `${key.name} (${number(key.would_be_blocked)})`).join(", ");
+  const refused = sources.filter((source) => source.blocked).sort((one, other) => other.blocked - one.blocked);
   return [
     h("p", { class: blocked ? "note warn" : "note" }, `${blocked ? number(blocked) : "None"} of ${plural(calls, "call")} would have been refused.`),
-    hit.length ? h("p", {}, `They were made with ${named}${hit.length > 5 ? ` and ${plural(hit.length - 5, "other key")}` : ""}.`) : null,
     refused.length ? h("table", { class: "plain" }, h("caption", { class: "hidden" }, "Networks that would have been refused"),
       h("thead", {}, h("tr", {}, ["Network", "Country", "Refused", "Calls"].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, refused.slice(0, 20).map((source) => h("tr", {}, h("th", { scope: "row" }, source.network ?? "unknown address"),

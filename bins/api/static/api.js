@@ -33,11 +33,10 @@ export function ofOrg(path) {
   return `/v1/orgs/${encodeURIComponent(context.org)}${path}`;
 }
 
-/** An address of one of our pages, with the organization when that has to be said. */
+/** An address of one of our pages, with the organization where that has to be said: to people who belong to several. */
 export function pageUrl(path, parameters = {}) {
   const query = new URLSearchParams();
-  const said = new URLSearchParams(location.search).get("org");
-  if (said) query.set("org", said);
+  if (body.named) query.set("org", context.org);
   for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
   const text = query.toString();
   return `${context.base}${path}${text ? `?${text}` : ""}`;
@@ -107,7 +106,8 @@ function signInAgain() {
         method: "POST", credentials: "same-origin", headers: { "content-type": "application/json" },
         body: JSON.stringify({ email, password }),
       }).catch(() => { throw new ApiError(UNREACHABLE); });
-      const answer = await response.json();
+      // What stands in between may answer with a page of its own.
+      const answer = await response.json().catch(() => { throw new ApiError(UNREACHABLE); });
       if (!response.ok) throw new ApiError({ ...answer, status: response.status });
       await take(answer);
     }))
@@ -122,5 +122,7 @@ function take(session) {
     return new Promise(() => {});
   }
   csrf = session.csrf_token;
+  // "Sign out" is a form of the page.
+  for (const input of document.querySelectorAll("input[name=csrf_token]")) input.value = csrf;
   return undefined;
 }

@@ -1,9 +1,10 @@
 // The secrets of an app: shown once, added with an overlap, ended.
 
 import { context, ofOrg, post, remove } from "./api.js";
-import { confirm, open } from "./dialog.js";
+import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { absolute, when } from "./format.js";
+import { showOnce } from "./once.js";
 import { badge, copyButton, download, empty, field, notify, section, table } from "./parts.js";
 
 const DAY = 86_400;
@@ -12,20 +13,20 @@ const OVERLAPS = [
   [14 * DAY, "for 14 more days"], [30 * DAY, "for 30 more days"], [90 * DAY, "for 90 more days"],
 ];
 
-/** Shows what is shown once. It stays until somebody says that it is stored. */
-export function showOnce(title, app, secret) {
+/** Shows how an app calls itself, with a new secret once. */
+export function showCredentials(title, app, secret) {
   const lines = [`STATUSPULSE_ISSUER=${location.origin}${context.base}`, `STATUSPULSE_CLIENT_ID=${app.client_id}`];
   if (secret) lines.push(`STATUSPULSE_CLIENT_SECRET=${secret}`);
-  return open(title, (close) => h("div", {},
+  return showOnce(title, [
     h("p", { class: "lead" }, secret
       ? "Store the secret now, where your server keeps its secrets. It is shown here and nowhere again; the client id is no secret."
       : "A public app has no secret: the client id is all that it sends, and PKCE proves the rest."),
     shown("Client id", app.client_id), secret ? shown("Client secret", secret) : null,
-    h("div", { class: "actions" },
-      h("button", { type: "button", class: "button", onclick: () => download(`${fileName(app.name)}.env`, `${lines.join("\n")}\n`) },
-        "Download .env"),
-      h("button", { type: "button", class: "button strong", onclick: () => close(true) }, secret ? "I have stored it" : "Go on"))),
-  { held: true });
+  ], {
+    actions: h("button", { type: "button", class: "button", onclick: () => download(`${fileName(app.name)}.env`, `${lines.join("\n")}\n`) },
+      "Download .env"),
+    ...(secret ? {} : { done: "Go on", secret: false }),
+  });
 }
 
 function shown(label, text) {
@@ -74,7 +75,7 @@ async function addSecret(app, changed) {
       post(ofOrg(`/apps/${app.id}/secrets`), { overlap_seconds: Number(overlap), label: label.trim() || null }),
   });
   if (!answer) return;
-  await showOnce("The new secret", app, answer.client_secret);
+  await showCredentials("The new secret", app, answer.client_secret);
   changed("Secrets");
 }
 

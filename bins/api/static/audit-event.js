@@ -116,14 +116,15 @@ export function meant({ detail }, names) {
   return detail.user_id ? [h("br"), h("span", { class: "quiet" }, "meant "), inert(names.get(detail.user_id) ?? detail.user_id)] : null;
 }
 
-/** Names by ids, of what a page of keys and one of members tell; all others keep their ids. Not to know them is no error. */
+/** Names by ids, of what a page of keys and one of members tell; all others keep their ids. Not to know them is no error. `more`
+ *  says that there are other keys. */
 export async function knownNames() {
   const names = new Map([[context.user.id, context.user.email]]);
-  const page = (path) => get(ofOrg(path), { limit: 200 }).then(({ items }) => items, () => []);
-  const [keys, members] = await Promise.all([page("/keys"), page("/members")]);
+  const page = (path) => get(ofOrg(path), { limit: 200 }).catch(() => ({ items: [] }));
+  const [{ items: keys, next_cursor: cursor }, { items: members }] = await Promise.all([page("/keys"), page("/members")]);
   for (const key of keys) names.set(key.id, key.name);
   for (const member of members) names.set(member.id, member.email);
-  return { names, keys };
+  return { names, keys, more: Boolean(cursor) };
 }
 
 const nothing = (text = "none") => h("span", { class: "quiet" }, text);

@@ -6,12 +6,17 @@ import { field, problem, run, showErrors } from "./parts.js";
 /** Opens a dialog, whose promise ends when it closes: with what `close` was given, or `undefined` when it was left.
  *
  *  `build` gets `close` and makes the content. What was typed is not lost by a press beside the dialog. With `held` Escape
- *  doesn't close it either: for what is shown once. */
+ *  doesn't close it either: for what is shown once.
+ *
+ *  While a button of it is busy it can't be left: what was asked for happens anyway, and its answer may be a secret that is
+ *  shown once. */
 export function open(title, build, { wide = false, held = false } = {}) {
   return new Promise((resolve) => {
     const id = uid("dialog");
     let result;
+    const busy = () => Boolean(dialog.querySelector('button[aria-busy="true"]'));
     const close = (value) => {
+      if (value === undefined && busy()) return;
       result = value;
       dialog.close();
     };
@@ -19,9 +24,9 @@ export function open(title, build, { wide = false, held = false } = {}) {
     const heading = h("h2", { id, tabindex: "-1" }, title);
     const leave = held ? null : h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => close() }, "×");
     replace(dialog, h("div", { class: "dialog-head" }, heading, leave), build(close, dialog, heading));
-    dialog.addEventListener("cancel", (event) => { if (held) event.preventDefault(); });
+    dialog.addEventListener("cancel", (event) => { if (held || busy()) event.preventDefault(); });
     // Chromium lets a second Escape through whatever the first was told.
-    dialog.addEventListener("keydown", (event) => { if (held && event.key === "Escape") event.preventDefault(); });
+    dialog.addEventListener("keydown", (event) => { if ((held || busy()) && event.key === "Escape") event.preventDefault(); });
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(result);
@@ -32,14 +37,17 @@ export function open(title, build, { wide = false, held = false } = {}) {
   });
 }
 
+/** A name as it can be typed: a run of blanks looks like one. */
+const typable = (text) => text.trim().replace(/\s+/g, " ");
+
 /** Asks before something is done, does it within the dialog, and stays with the reason when that fails. `typed` has to be
  *  typed first. The promise is what `act` has answered, or `undefined`. `act` gets the form's fields. */
 export function confirm(title, { text, fields = [], typed, label, danger = false, act, wide = false }) {
   return open(title, (close) => {
     const button = h("button", { type: "submit", class: danger ? "button danger" : "button strong", disabled: Boolean(typed) }, label);
     const check = typed === undefined ? null : field({
-      label: ["Type ", h("b", { class: "name" }, typed), " to confirm"], name: "typed", autocomplete: "off", spellcheck: "false",
-      oninput: (event) => { button.disabled = event.target.value.trim() !== typed.trim(); },
+      label: ["Type ", h("b", { class: "name as-is" }, typed), " to confirm"], name: "typed", autocomplete: "off", spellcheck: "false",
+      oninput: (event) => { button.disabled = typable(event.target.value) !== typable(typed); },
     });
     const said = problem();
     return h("form", {
@@ -66,7 +74,7 @@ export function askToSignIn(email, signIn) {
         const values = new FormData(form);
         await run(button, async () => {
           await signIn(values.get("email"), values.get("password"));
-          close();
+          close(true);
         }, (error) => showErrors(form, said, error));
       },
     }, h("p", {}, "Your session has ended. What you have entered is kept, and goes on when you are signed in."),

@@ -4,7 +4,7 @@ import { ApiError, context, get, ofOrg, patch, post } from "./api.js";
 import { confirm, open } from "./dialog.js";
 import { h } from "./dom.js";
 import { absolute, plural, when } from "./format.js";
-import { idempotencyKey } from "./key-create.js";
+import { idempotencyKey, isDelivered } from "./key-create.js";
 import { editKey } from "./key-edit.js";
 import { command, curl, showToken } from "./key-token.js";
 import { badge, choice, complain, field, notify, run } from "./parts.js";
@@ -73,8 +73,8 @@ export async function rotate(key, changed) {
           headers: { "if-match": `"${current.version}"`, "idempotency-key": once },
         });
       } catch (error) {
-        if (error.code === "already_delivered") {
-          throw new ApiError({ ...error.problem, detail: LOST });
+        if (isDelivered(error)) {
+          throw new ApiError({ ...error.problem, errors: [], detail: LOST });
         }
         if (error.code !== "version_mismatch") throw error;
         current = await get(ofOrg(`/keys/${key.id}`));

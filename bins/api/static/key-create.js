@@ -1,5 +1,6 @@
 // 'Generate New Key': one dialog for everything that a key is made of.
 
+import { compared } from "./allowlist-compare.js";
 import { allowlistEditor } from "./allowlist-editor.js";
 import { context, get, ofOrg, pageUrl, post } from "./api.js";
 import { open } from "./dialog.js";
@@ -43,7 +44,8 @@ function form(permitted, environments, close) {
   const life = lifespan();
   const allowlist = allowlistEditor({
     mayAllowAny: mayDecide(),
-    preview: (add) => post(ofOrg("/allowlist/preview"), { add, environment: environment.name, days: 7 }),
+    preview: () => post(ofOrg("/allowlist/preview"), { environment: environment.name, days: 7 }),
+    tell: (answer, cidrs) => compared(answer, cidrs, environment.name),
   });
   const said = problem();
   const button = h("button", { type: "submit", class: "button strong" }, "Generate the key");
@@ -52,6 +54,7 @@ function form(permitted, environments, close) {
     environment = next;
     matrix.within(next);
     life.within(next);
+    allowlist.outdated();
   };
   life.within(environment);
 
@@ -80,7 +83,7 @@ function form(permitted, environments, close) {
         close(await post(ofOrg("/keys"), body(values), { headers: { "idempotency-key": once } }));
       }, (error) => {
         showErrors(own, said, error);
-        if (error.code === "already_delivered") explainDelivered(said, error);
+        if (isDelivered(error)) explainDelivered(said, error);
         openHidden(own);
         if (!said.hidden) said.scrollIntoView({ block: "nearest" });
       });
@@ -137,10 +140,16 @@ export function openHidden(form) {
   form.querySelector("[aria-invalid]")?.focus();
 }
 
-/** An earlier try of this dialog has made the key, and its answer was lost on the way. */
-function explainDelivered(place, error) {
-  replace(place, "The key was made by your first try, whose answer was lost on the way. Its token can't be shown again: ",
-    h("a", { href: pageUrl(`/keys/${error.problem.key_id}`) }, "open the key"), " and rotate it for a new token, or revoke it.");
+/** An earlier try with the same `Idempotency-Key` has done it, and its answer was lost on the way; perhaps what was asked for has
+ *  been changed since. */
+export function isDelivered(error) {
+  return error.code === "already_delivered" || error.errors?.some((wrong) => wrong.code === "idempotency_key_reused");
+}
+
+function explainDelivered(place, { problem: { key_id: id } }) {
+  replace(place, "The key was made by your first try, as it was entered then, but the answer was lost on the way. Its token can't be shown again: ",
+    h("a", { href: pageUrl(id ? `/keys/${id}` : "/keys") }, id ? "open the key" : "look for it in the list"),
+    " and rotate it for a new token, or revoke it.");
 }
 
 /** Days, with the environment's longest as the default: only what was chosen is sent. */

@@ -59,7 +59,7 @@ function form(key, permitted, close) {
       const own = event.currentTarget;
       await run(button, async () => {
         const body = changes(Object.fromEntries(new FormData(own)));
-        if (Object.keys(body).length === 0) close();
+        if (Object.keys(body).length === 0) close(null);
         else close(await patch(ofOrg(`/keys/${key.id}`), body));
       }, (error) => {
         showErrors(own, said, error);

@@ -1,6 +1,6 @@
 // What a key did by the hour, and from where.
 
-import { get, ofOrg, pageUrl } from "./api.js";
+import { context, get, ofOrg, pageUrl } from "./api.js";
 import { bars } from "./chart.js";
 import { h } from "./dom.js";
 import { country, number, plural, when } from "./format.js";
@@ -10,7 +10,7 @@ const SERIES = [["accepted", "Accepted", "calls"], ["refused", "Refused", "refus
 
 /** A section with the chart of a key's calls and the countries they came from. `current()` is the key as it is now. */
 export function usage(current) {
-  const { id } = current();
+  const { id, created_by: maker } = current();
   let days = 7;
   const view = loaded(() => get(ofOrg(`/keys/${id}/usage`), { days }), (answer) => [chart(answer, current()), places(answer.places)]);
   view.classList.add("usage");
@@ -25,7 +25,9 @@ export function usage(current) {
   return section("Usage", {
     id: "usage",
     actions: [h("div", { class: "switch", role: "group", "aria-label": "Time shown" }, buttons),
-      h("a", { class: "button small", href: pageUrl("/audit", { actor: id }) }, "Show in audit log")],
+      // The trail of others' keys isn't shown to developers.
+      context.role === "developer" && maker.id !== context.user.id
+        ? null : h("a", { class: "button small", href: pageUrl("/audit", { actor: id }) }, "Show in audit log")],
   }, view);
 }
 

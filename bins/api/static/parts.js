@@ -35,14 +35,15 @@ export function problem() {
   return h("p", { class: "problem", role: "alert", hidden: true });
 }
 
-/** Says at the fields what is wrong with them, in the API's words, and all else in `place`. */
+/** Says at the fields what is wrong with them, in the API's words, and all else in `place`: that of fields out of sight, too. */
 export function showErrors(form, place, error) {
   clearErrors(form, place);
+  const placeOf = (name) => [...form.querySelectorAll(`[data-field="${CSS.escape(name)}"]`)].find((one) => !one.closest("[hidden]"));
   const rest = [];
   let first;
   for (const wrong of error.errors ?? []) {
     const name = wrong.field.split(/[.[]/)[0];
-    const at = form.querySelector(`[data-field="${CSS.escape(wrong.field)}"]`) ?? form.querySelector(`[data-field="${CSS.escape(name)}"]`);
+    const at = placeOf(wrong.field) ?? placeOf(name);
     const text = at?.querySelector(".field-error");
     if (!text) {
       rest.push(`${wrong.field}: ${wrong.detail}`);
@@ -172,8 +173,9 @@ export function table(caption, columns, items, { rowClass } = {}) {
 }
 
 /** A list of the API that grows by a press. `fetchPage(cursor)` asks for a page, `render(items)` makes an element that has `add`,
- *  `none()` what stands where nothing is. The element has `load()`, which begins anew; what was shown stays until the answer. */
-export function list(fetchPage, render, none) {
+ *  `none()` what stands where nothing is; `accepted(page, cursor)` is told of each page that is shown. The element has `load()`,
+ *  which begins anew; what was shown stays until the answer. */
+export function list(fetchPage, render, none, accepted) {
   const place = h("div", {});
   const more = h("button", { type: "button", class: "button", hidden: true, onclick: () => next() }, "Show more");
   const said = problem();
@@ -189,6 +191,7 @@ export function list(fetchPage, render, none) {
       const page = await fetchPage(from);
       if (mine !== turn) return;
       said.hidden = true;
+      accepted?.(page, from);
       if (from && shown) shown.add(page.items);
       else if (page.items.length) replace(place, shown = render(page.items));
       else replace(place, none());
@@ -211,22 +214,27 @@ export function list(fetchPage, render, none) {
 }
 
 /** What is fetched for a part of a page: a still placeholder, then what `build` makes of the answer, or the reason and a button.
- *  The element has `load()`. */
+ *  The element has `load()`; only the answer to the last one counts. */
 export function loaded(fetchIt, build) {
   const element = h("div", { class: "loading", "aria-busy": "true" });
+  let turn = 0;
   element.load = async () => {
+    turn += 1;
+    const mine = turn;
     element.setAttribute("aria-busy", "true");
     try {
       const answer = await fetchIt();
+      if (mine !== turn) return;
       replace(element, build(answer));
       element.classList.remove("loading");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (mine !== turn) return;
       element.classList.remove("loading");
       replace(element, h("p", { class: "problem", role: "alert" }, error.message, " ",
         h("button", { type: "button", class: "button small", onclick: () => element.load() }, "Try again")));
     } finally {
-      element.removeAttribute("aria-busy");
+      if (mine === turn) element.removeAttribute("aria-busy");
     }
   };
   element.load();

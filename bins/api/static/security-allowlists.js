@@ -1,11 +1,12 @@
 // From where keys may be used: the organization's list, the lists of keys, and keys that want a look.
 
-import { get, ofOrg } from "./api.js";
+import { entriesOf } from "./allowlist-editor.js";
+import { ApiError, get, ofOrg } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { number, plural, when, words } from "./format.js";
 import { badge, empty, field, filters, list, loaded, section, table } from "./parts.js";
-import { ENVIRONMENTS, atEntries, begun, keyLink, lazy, networks, readRanges, renew, saveSettings, settings, slices } from "./security-parts.js";
+import { ENVIRONMENTS, askOver, atEntries, begun, keyLink, lazy, networks, renew, saveSettings, settings, slices } from "./security-parts.js";
 
 /** The list to which all keys are held, whatever their own says. */
 export function organizationList(context) {
@@ -29,7 +30,9 @@ export function organizationList(context) {
 }
 
 function listButtons(context, cidrs, changed) {
-  const change = h("button", { type: "button", class: "button", onclick: async () => { if (await changeList(context, cidrs)) changed(); } }, cidrs ? "Change the list" : "Set a list");
+  const change = h("button", { type: "button", class: "button", onclick: async (event) => {
+    if (await askOver(event.currentTarget, (now) => changeList(context, now.allowed_cidrs))) changed();
+  } }, cidrs ? "Change the list" : "Set a list");
   const drop = cidrs && h("button", { type: "button", class: "button", onclick: async () => { if (await dropList()) changed(); } }, "Remove the list");
   return [change, drop];
 }
@@ -44,7 +47,7 @@ function changeList(context, cidrs) {
     }),
     typed: context.org, label: "Save the list", danger: true,
     act: async (values) => {
-      const entries = readRanges(values.allowed_cidrs).map((range) => range.cidr);
+      const entries = withoutNotes(entriesOf(values.allowed_cidrs));
       try {
         return await saveSettings({ allowed_cidrs: entries });
       } catch (error) {
@@ -52,6 +55,14 @@ function changeList(context, cidrs) {
       }
     },
   });
+}
+
+/** The networks; this list has no place for a note, so that one isn't lost in silence. */
+function withoutNotes(entries) {
+  const errors = entries.filter(({ note }) => note)
+    .map(({ cidr, note }) => ({ field: "allowed_cidrs", detail: `${cidr}: notes aren't kept in this list. Take “${note}” away.` }));
+  if (errors.length) throw new ApiError({ status: 422, detail: "Notes aren't kept in this list.", errors });
+  return entries.map(({ cidr }) => cidr);
 }
 
 function dropList() {

@@ -4,7 +4,7 @@ import { ApiError, get, ofOrg, pageUrl, patch } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { plural } from "./format.js";
-import { notify } from "./parts.js";
+import { complain, notify, run } from "./parts.js";
 
 export const ENVIRONMENTS = ["production", "staging", "analytics"];
 
@@ -64,14 +64,6 @@ export function networks(list, notes = {}, most = 4) {
   ];
 }
 
-/** Lines of "network note" as they are typed or pasted; empty lines and those that begin with # don't count. */
-export function readRanges(text) {
-  return text.split("\n").map((line) => line.trim()).filter((line) => line && !line.startsWith("#")).map((line) => {
-    const [, cidr, note] = /^([^\s,;#]*)[\s,;#]*(.*)$/.exec(line);
-    return { cidr, note };
-  });
-}
-
 /** Says of each wrong entry which one it is, since all of them stand in one field. */
 export function atEntries(error, name, entries) {
   if (!(error instanceof ApiError)) return error;
@@ -95,8 +87,28 @@ export function settings() {
   return known;
 }
 
+/** Opens a dialog for settings as they are now, asked for anew: it begins with what somebody else has changed meanwhile. The
+ *  promise is what `ask(now)` comes to, or `undefined`. */
+export async function askOver(button, ask) {
+  let now;
+  await run(button, async () => {
+    known = null;
+    now = await settings();
+  }, complain);
+  return now && ask(now);
+}
+
+/** What of an object of changes differs from `now`, so that nobody's change of something else is undone. */
+export function differing(change, now) {
+  return Object.fromEntries(Object.entries(change).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(now[name] ?? null)));
+}
+
 /** Changes settings. When keys would end at once by it, they are named and somebody has to say so once more. */
 export async function saveSettings(change) {
+  if (!Object.keys(change).length) {
+    notify("Nothing was changed.");
+    return settings();
+  }
   let saved;
   try {
     saved = await patch(ofOrg("/settings"), change);

@@ -1,9 +1,10 @@
 // Who belongs to the organization, and where one is signed in.
 
 import { get, ofOrg, patch, post, remove } from "./api.js";
-import { confirm, open } from "./dialog.js";
+import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { plural, when, words } from "./format.js";
+import { showOnce } from "./once.js";
 import { badge, copyButton, empty, facts, field, list, notify, section, table } from "./parts.js";
 import { begun, lazy, renew } from "./security-parts.js";
 
@@ -63,13 +64,11 @@ function roleField(role) {
   }), said);
 }
 
-/** Held, since it is shown once. */
 function showPassword({ member, password }) {
-  return open("The new account's password", (close) => h("div", {},
+  return showOnce("The new account's password", [
     h("p", {}, h("span", { class: "name" }, member.email), " signs in with this password. It is shown now and never again: hand it over on a safe way."),
     h("pre", { tabindex: "0", role: "region", "aria-label": "Password" }, password),
-    h("div", { class: "actions" }, copyButton(password, "Copy the password"),
-      h("button", { type: "button", class: "button strong", onclick: () => close(true) }, "I have kept it"))), { held: true });
+  ], { actions: copyButton(password, "Copy the password"), done: "I have kept it" });
 }
 
 async function changeRole(context, member) {

@@ -1,11 +1,12 @@
 // 'Add a range': to the lists of one key, several keys or all keys of an environment, after a look at what that refuses.
 
+import { entriesOf } from "./allowlist-editor.js";
 import { get, ofOrg, post } from "./api.js";
 import { open } from "./dialog.js";
 import { h, replace, settled } from "./dom.js";
 import { country, number, plural, words } from "./format.js";
 import { badge, choice, clearErrors, empty, field, list, notify, problem, run, showErrors, table } from "./parts.js";
-import { ENVIRONMENTS, atEntries, begun, keyLink, networks, readRanges, slices } from "./security-parts.js";
+import { ENVIRONMENTS, atEntries, begun, keyLink, networks, slices } from "./security-parts.js";
 
 const MOST_KEYS = 200;
 
@@ -16,6 +17,7 @@ export async function addRanges({ keys = [], create = false } = {}) {
   await open("Add a range", (close, dialog, heading) => {
     const chosen = new Map(keys.map((key) => [key.id, key]));
     let previewed = null;
+    let turn = 0;
     const said = problem();
     const shown = h("div", { class: "stack" });
     const told = h("p", { class: "hidden", role: "status" });
@@ -38,6 +40,7 @@ export async function addRanges({ keys = [], create = false } = {}) {
     };
 
     function stale() {
+      turn += 1;
       previewed = null;
       add.disabled = true;
       replace(shown);
@@ -49,13 +52,17 @@ export async function addRanges({ keys = [], create = false } = {}) {
       else if (event.target.name) stale();
     }
 
-    const body = (ranges) => ({ add: ranges.map((range) => range.cidr), ...target.value() });
+    const body = (ranges, keys) => ({ add: ranges.map((range) => range.cidr), ...keys });
 
     async function look() {
       clearErrors(form, said);
-      const ranges = readRanges(form.elements.add.value);
-      const answer = await asking(ranges, () => post(ofOrg("/allowlist/preview"), { ...body(ranges), days: 7 }));
-      previewed = { answer, ranges };
+      const ranges = entriesOf(form.elements.add.value);
+      const keys = target.value();
+      const mine = turn;
+      const answer = await asking(ranges, chosen, () => post(ofOrg("/allowlist/preview"), { ...body(ranges, keys), days: 7 }));
+      // What is entered now is something else.
+      if (mine !== turn) return;
+      previewed = { answer, ranges, keys };
       draw();
       add.disabled = false;
       shown.scrollIntoView({ block: "nearest" });
@@ -69,12 +76,13 @@ export async function addRanges({ keys = [], create = false } = {}) {
 
     async function send() {
       clearErrors(form, said);
-      const { ranges, answer } = previewed;
+      const { ranges, keys, answer } = previewed;
+      const known = new Map(answer.keys.map((key) => [key.id, key]));
       const notes = Object.fromEntries(ranges.filter((range) => range.note).map((range) => [range.cidr, range.note]));
-      const request = { ...body(ranges), notes, create_lists: form.elements.create_lists.checked };
-      const result = await asking(ranges, () => post(ofOrg("/allowlist/add"), request));
+      const request = { ...body(ranges, keys), notes, create_lists: form.elements.create_lists.checked };
+      const result = await asking(ranges, known, () => post(ofOrg("/allowlist/add"), request));
       heading.textContent = "Ranges added";
-      form.replaceWith(resultOf(result, new Map(answer.keys.map((key) => [key.id, key])), close));
+      form.replaceWith(resultOf(result, known, close));
       heading.focus();
       changed = result.changed.length > 0;
       notify(`${plural(result.changed.length, "key")} changed.`);
@@ -85,13 +93,17 @@ export async function addRanges({ keys = [], create = false } = {}) {
   return changed;
 }
 
-/** What is wrong with a note is said where the ranges stand, too. */
-async function asking(ranges, ask) {
+/** What is wrong with a note is said where the ranges stand, too, and of a key which one it is: `known` are keys by their ids. */
+async function asking(ranges, known, ask) {
   try {
     return await ask();
   } catch (error) {
     atEntries(error, "add", ranges.map((range) => range.cidr));
-    for (const wrong of error.errors ?? []) if (wrong.field.startsWith("notes")) wrong.field = "add";
+    for (const wrong of error.errors ?? []) {
+      if (wrong.field.startsWith("notes")) wrong.field = "add";
+      const key = known.get(/^keys\.(.+)$/.exec(wrong.field)?.[1]);
+      if (key) wrong.detail = `${key.name}: ${wrong.detail}.`;
+    }
     throw error;
   }
 }
@@ -109,7 +121,8 @@ function whichKeys(chosen, changed) {
     environment.hidden = !radio.checked;
     picker.hidden = radio.checked;
   }
-  const element = h("fieldset", {}, h("legend", {}, "To which keys"), some, whole, environment, picker);
+  const element = h("fieldset", { dataset: { field: "keys" } }, h("legend", {}, "To which keys"), some, whole, environment, picker,
+    h("p", { class: "field-error" }));
   return {
     element,
     value: () => (radio.checked ? { environment: environment.querySelector("select").value } : { keys: [...chosen.keys()] }),
@@ -154,8 +167,8 @@ function pick(chosen, changed) {
   const found = list((cursor) => get(ofOrg("/keys"), {
     q: search.querySelector("input").value, environment: within.querySelector("select").value, status: "active", limit: 20, cursor,
   }), boxes, () => empty("No key found", "Look for another part of the name."));
-  const element = h("div", { class: "picker field", dataset: { field: "keys" } }, h("div", { class: "pair" }, search, within), found,
-    h("p", { class: "field-error" }), said, h("p", { class: "hint" }, `At most ${MOST_KEYS}; more of them by their environment.`));
+  const element = h("div", { class: "picker field" }, h("div", { class: "pair" }, search, within), found,
+    said, h("p", { class: "hint" }, `At most ${MOST_KEYS}; more of them by their environment.`));
   tell();
   found.load();
   return element;

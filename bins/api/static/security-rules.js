@@ -5,7 +5,7 @@ import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { number, plural, words } from "./format.js";
 import { badge, choice, facts, field, loaded, notify, scopes, section, status, table } from "./parts.js";
-import { ENVIRONMENTS, lazy, renew, saveSettings, settings } from "./security-parts.js";
+import { ENVIRONMENTS, askOver, differing, lazy, renew, saveSettings, settings } from "./security-parts.js";
 
 const isAdmin = (context) => ["owner", "admin"].includes(context.role);
 
@@ -23,7 +23,10 @@ export function lifespans(context) {
 function parts(context, now, matrix, changed) {
   const part = (title, what, change, ...content) => h("div", { class: "setting" },
     h("div", { class: "panel-head" }, h("h3", {}, title), isAdmin(context)
-      ? h("button", { type: "button", class: "button small", "aria-label": `Change ${what}`, onclick: async () => { if (await change(now, matrix)) changed(); } }, "Change") : null),
+      ? h("button", {
+        type: "button", class: "button small", "aria-label": `Change ${what}`,
+        onclick: async (event) => { if (await askOver(event.currentTarget, (fresh) => change(fresh, matrix))) changed(); },
+      }, "Change") : null),
     content);
   return [
     part("How long a key may live", "lifespans", changeLifespans,
@@ -57,10 +60,13 @@ function changeLifespans(now, matrix) {
       }),
     ],
     label: "Save",
-    act: (values) => saveSettings({
-      max_lifespan_days: Object.fromEntries(ENVIRONMENTS.map((name) => [name, count(values[`max_lifespan_days.${name}`])])),
-      unused_key_days: count(values.unused_key_days),
-    }),
+    act: (values) => {
+      const entered = Object.fromEntries(ENVIRONMENTS.map((name) => [name, count(values[`max_lifespan_days.${name}`])]));
+      const lives = differing(entered, now.max_lifespan_days);
+      return saveSettings({
+        ...(Object.keys(lives).length ? { max_lifespan_days: lives } : {}), ...differing({ unused_key_days: count(values.unused_key_days) }, now),
+      });
+    },
   });
 }
 

@@ -3,6 +3,7 @@
 import { get, ofOrg, patch, post } from "./api.js";
 import { open } from "./dialog.js";
 import { h, replace, settled, uid } from "./dom.js";
+import { showOnce } from "./once.js";
 import { choice, copyButton, field, problem, run, showErrors } from "./parts.js";
 
 /** What an endpoint can be told: by subject, `[event, what it tells, whether one key's endpoint gets it]`. */
@@ -55,11 +56,10 @@ export function editWebhook(webhook) {
 
 /** The secret, until somebody says that they have it. */
 export function showSecret(secret, title) {
-  return open(title, (close) => h("div", {},
+  return showOnce(title, [
     h("p", {}, "Your endpoint checks with this signing secret that a message comes from StatusPulse (Standard Webhooks). It is shown this once."),
     h("pre", { tabindex: "0", role: "region", "aria-label": "Signing secret" }, secret),
-    h("div", { class: "actions" }, copyButton(secret, "Copy signing secret"),
-      h("button", { type: "button", class: "button strong", onclick: () => close(true) }, "I have stored it"))), { held: true });
+  ], { actions: copyButton(secret, "Copy signing secret") });
 }
 
 function ask(title, { webhook, keyId }, label, send) {

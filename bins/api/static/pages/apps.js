@@ -3,7 +3,7 @@
 import { get, ofOrg, pageUrl, patch, post, remove } from "../api.js";
 import { failuresOf } from "../app-failures.js";
 import { appForm, catalog } from "../app-form.js";
-import { secretsOf, showOnce } from "../app-secrets.js";
+import { secretsOf, showCredentials } from "../app-secrets.js";
 import { endpointsOf } from "../app-try.js";
 import { confirm, open } from "../dialog.js";
 import { h, replace } from "../dom.js";
@@ -65,7 +65,7 @@ async function register(button) {
     matrix, label: "Register", close, act: async (json) => close(await post(ofOrg("/apps"), json)),
   }), { wide: true });
   if (!answer) return;
-  await showOnce(`${answer.app.name} is registered`, answer.app, answer.client_secret);
+  await showCredentials(`${answer.app.name} is registered`, answer.app, answer.client_secret);
   location.assign(pageUrl("/apps", { app: answer.app.id }));
 }
 

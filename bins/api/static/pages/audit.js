@@ -1,6 +1,6 @@
 // The audit trail: what has happened, filtered; followed, exported and vouched for.
 
-import { context, get, ofOrg } from "../api.js";
+import { ApiError, context, get, ofOrg } from "../api.js";
 import { ACTIONS, actionWords, kindWords, knownNames, meant, nameOf, openEvent, place, reasonOf, request } from "../audit-event.js";
 import { follower } from "../audit-follow.js";
 import { verification } from "../audit-proof.js";
@@ -47,15 +47,30 @@ function typed(properties) {
   return field({ autocomplete: "off", spellcheck: "false", dataset: { whole: "" }, ...properties });
 }
 
+const ownKeys = (known) => known.keys.filter((key) => key.created_by.id === context.user.id);
+
 function actorField(known) {
   if (context.role !== "developer") {
     return typed({ label: "Actor", name: "actor", class: "broad", maxlength: 100, list: "known-actors", placeholder: "An ID" });
   }
-  const own = known.keys.filter((key) => key.created_by.id === context.user.id);
+  const own = ownKeys(known);
   const asked = new URLSearchParams(location.search).get("actor");
   const options = [["", "Choose a key"], ...own.map((key) => [key.id, `${escaped(key.name)} (${key.hint})`])];
   if (asked && !own.some((key) => key.id === asked)) options.push([asked, asked]);
-  return field({ label: "Your key", name: "actor", class: "broad", options });
+  const choose = field({ label: "Your key", name: "actor", class: "broad", options });
+  return known.more ? [choose, otherKey()] : choose;
+}
+
+/** For a key that isn't among the newest. */
+function otherKey() {
+  return typed({
+    label: "Or another key of yours", name: "", maxlength: 100, placeholder: "Its ID",
+    onchange: (event) => {
+      event.stopPropagation();
+      const { form, value } = event.target;
+      if (value.trim()) form.narrow("actor", value.trim());
+    },
+  });
 }
 
 function makeFilters(known, changed) {
@@ -156,8 +171,23 @@ function mustChoose(form) {
   return context.role === "developer" && !form.values().actor;
 }
 
-function exports(form) {
-  const links = FORMATS.map(([format, name]) => h("a", { class: "button small", download: true, "aria-label": `Export ${name}`, dataset: { format } }, name));
+function exports(form, said) {
+  const links = FORMATS.map(([format, name]) => h("a", {
+    class: "button small", download: true, "aria-label": `Export ${name}`, dataset: { format }, onclick: fetchIt,
+  }, name));
+  /** A look first: a download could neither ask to sign in again, nor say which filter is wrong. */
+  async function fetchIt(event) {
+    event.preventDefault();
+    const { href } = event.currentTarget;
+    clearErrors(form, said);
+    try {
+      await get(ofOrg("/audit/events"), { ...form.values(), limit: 1 });
+      h("a", { href, download: true }).click();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      showErrors(form, said, error);
+    }
+  }
   const element = h("div", { class: "exports" }, h("span", { class: "quiet" }, "Export"), links);
   element.update = () => {
     element.hidden = mustChoose(form);
@@ -187,14 +217,6 @@ function explorer(form, known, asked, said) {
     if (mustChoose(form)) return { items: [], next_cursor: null };
     try {
       const [page] = await Promise.all([get(ofOrg("/audit/events"), { ...form.values(), limit: PAGE, cursor }), asked]);
-      if (!cursor) {
-        ids = [];
-        newest = null;
-        oldest = null;
-        shown = null;
-      }
-      ids.push(...page.items.map((event) => event.id));
-      note(page.items);
       return page;
     } catch (error) {
       if (error.errors?.length) showErrors(form, said, error);
@@ -202,9 +224,21 @@ function explorer(form, known, asked, said) {
     }
   }
 
+  /** Only of a page that is shown: what was asked for before may come later. */
+  function accepted(page, cursor) {
+    if (!cursor) {
+      ids = [];
+      newest = null;
+      oldest = null;
+      shown = null;
+    }
+    ids.push(...page.items.map((event) => event.id));
+    note(page.items);
+  }
+
   function none() {
     if (mustChoose(form)) {
-      const text = known.keys.length ? "Choose one of your keys above to see its events." : "You have made no key yet.";
+      const text = ownKeys(known).length || known.more ? "Choose one of your keys above to see its events." : "You have made no key yet.";
       return empty("As a developer you see the events of your own keys", `${text} An owner, admin or auditor sees everything.`);
     }
     const filtered = Object.keys(form.values()).length > 0;
@@ -212,7 +246,7 @@ function explorer(form, known, asked, said) {
       filtered ? h("button", { type: "button", class: "button", onclick: () => form.clear() }, "Clear filters") : null);
   }
 
-  const events = list(fetchPage, (items) => (shown = rows(items, form, known)), none);
+  const events = list(fetchPage, (items) => (shown = rows(items, form, known)), none, accepted);
 
   /** The reader's own looks are events too; they would fill the list by themselves. */
   function isOwnLook(event) {
@@ -283,7 +317,7 @@ export async function start(main) {
     events.allowFollowing();
     events.load();
   });
-  const exported = exports(form);
+  const exported = exports(form, said);
   const events = explorer(form, known, asked, said);
   exported.update();
   events.allowFollowing();

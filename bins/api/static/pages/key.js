@@ -1,11 +1,12 @@
 // One key: what it is and may do, what it did, and what can be done about it.
 
-import { ApiError, context, get, ofOrg, pageUrl } from "../api.js";
+import { ApiError, get, ofOrg, pageUrl } from "../api.js";
 import { h, replace } from "../dom.js";
 import { number, plural, relative, when } from "../format.js";
 import { actionsFor } from "../key-actions.js";
 import { explainer } from "../key-explain.js";
 import { suggestions } from "../key-suggestions.js";
+import { curl } from "../key-token.js";
 import { usage } from "../key-usage.js";
 import { badge, bar, copyButton, empty, facts, list, scopes as codes, section, status, table } from "../parts.js";
 import { webhooks } from "../webhooks.js";
@@ -113,7 +114,7 @@ function successor(key) {
   if (state === "claimed") {
     return h("div", { class: "note" }, "The next version has been picked up. The one before stops working ", when(until), ".");
   }
-  const command = `curl -X POST -H "Authorization: Bearer $API_KEY" ${location.origin}${context.base}/v1/keys/self/successor`;
+  const command = curl("/v1/keys/self/successor", undefined, "POST");
   return h("div", { class: "note" },
     h("p", { class: "name" }, "The next version is ready to be picked up"),
     h("p", {}, "Your client fetches it with the present key, once. The answer holds the new key; the present one works until it expires. ",

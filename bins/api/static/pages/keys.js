@@ -52,9 +52,10 @@ export async function start(main, context) {
 
   // The list doesn't wait for the names of the environments.
   keys.load();
-  const { environments } = await permissions();
+  // Without those the list is of use, too.
+  const environments = await permissions().then((permitted) => permitted.environments, () => []);
   const form = filters([
-    h("fieldset", { class: "tabs" }, h("legend", { class: "hidden" }, "Environment"),
+    environments.length === 0 ? null : h("fieldset", { class: "tabs" }, h("legend", { class: "hidden" }, "Environment"),
       [["", "All"], ...environments.map(({ name }) => [name, name])].map(([value, text]) =>
         h("label", {}, h("input", { type: "radio", name: "environment", value, checked: value === "" }), text))),
     field({ label: "Name or hint", name: "q", type: "search", class: "broad", autocomplete: "off", placeholder: "Jenkins, or sp_live_AbCd…" }),
@@ -95,9 +96,11 @@ function life(key) {
   if (to <= now) return ["ended ", when(key.expires_at)];
   const left = (to - now) / DAY;
   const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
-  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${Math.floor(left)} of ${Math.round((to - from) / DAY)} days left`;
+  // When the token of a later version was made isn't told in the list, so neither is how long its life is.
+  const whole = key.version === 1 ? ` of ${Math.round((to - from) / DAY)}` : "";
+  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${Math.floor(left)}${whole} days left`;
   return h("div", { class: "life", title: `Made ${absolute(key.created_at)}, ends ${absolute(key.expires_at)}` }, tone ? badge(words, tone) : words,
-    bar((to - now) / (to - from), tone), h("span", { class: "until" }, when(key.expires_at)));
+    key.version === 1 ? bar((to - now) / (to - from), tone) : null, h("span", { class: "until" }, when(key.expires_at)));
 }
 
 /** A button whose menu is made when it is opened. */
