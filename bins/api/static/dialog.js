@@ -18,7 +18,7 @@ export function open(title, build, { wide = false, held = false } = {}) {
     const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "dialog wide" : "dialog" });
     const heading = h("h2", { id, tabindex: "-1" }, title);
     const leave = held ? null : h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => close() }, "×");
-    replace(dialog, h("header", { class: "dialog-head" }, heading, leave), build(close, dialog, heading));
+    replace(dialog, h("div", { class: "dialog-head" }, heading, leave), build(close, dialog, heading));
     dialog.addEventListener("cancel", (event) => { if (held) event.preventDefault(); });
     // Chromium lets a second Escape through whatever the first was told.
     dialog.addEventListener("keydown", (event) => { if (held && event.key === "Escape") event.preventDefault(); });

@@ -153,13 +153,20 @@ export function facts(pairs) {
 }
 
 /** A table that becomes a list of blocks where it is narrow. `columns`: `[title, cell(item), class?]`; the first is the row's head.
- *  `add(items)` puts more rows behind, or before the others with "prepend". */
+ *  `add(items)` puts more rows behind, or before the others with "prepend"; `change(item)` draws the row of that `id` anew and
+ *  gives it back. */
 export function table(caption, columns, items, { rowClass } = {}) {
   const body = h("tbody", { role: "rowgroup" });
   const element = h("table", { class: "rows", role: "table" }, h("caption", { class: "hidden" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(([title, , name]) => h("th", { scope: "col", role: "columnheader", class: name }, title)))), body);
-  element.add = (more, how = "append") => body[how](...more.map((item) => h("tr", { role: "row", class: rowClass?.(item) }, columns.map(([title, cell, name], index) =>
-    h(index ? "td" : "th", { role: index ? "cell" : "rowheader", scope: index ? null : "row", class: name, dataset: { label: title } }, h("div", {}, cell(item)))))));
+  const row = (item) => h("tr", { role: "row", class: rowClass?.(item), dataset: { id: item.id ?? "" } }, columns.map(([title, cell, name], index) =>
+    h(index ? "td" : "th", { role: index ? "cell" : "rowheader", scope: index ? null : "row", class: name, dataset: { label: title } }, h("div", {}, cell(item)))));
+  element.add = (more, how = "append") => body[how](...more.map(row));
+  element.change = (item) => {
+    const drawn = row(item);
+    body.querySelector(`[data-id="${CSS.escape(item.id)}"]`)?.replaceWith(drawn);
+    return drawn;
+  };
   element.add(items);
   return element;
 }
@@ -232,7 +239,9 @@ export function filters(fields, changed) {
   const form = h("form", { class: "filters", role: "search", onsubmit: (event) => { event.preventDefault(); apply(); } }, fields);
   const query = new URLSearchParams(location.search);
   for (const input of form.elements) {
-    if (input.name && query.has(input.name)) input.value = query.get(input.name);
+    if (!input.name || !query.has(input.name)) continue;
+    if (input.type === "radio") input.checked = input.value === query.get(input.name);
+    else input.value = query.get(input.name);
   }
   const values = () => Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
   let timer;

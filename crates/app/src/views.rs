@@ -486,6 +486,8 @@ pub struct ScopeJson {
     name: String,
     action: String,
     description: String,
+    /// Whether a key of a read-only environment may hold it.
+    read_only: bool,
 }
 
 /// A preset.
@@ -515,6 +517,7 @@ impl MatrixJson {
             name: scope.name.clone(),
             action: scope.action.clone(),
             description: scope.description.clone(),
+            read_only: scope.read_only,
         };
         Self {
             resources: catalog

@@ -1,5 +1,7 @@
 //! Scopes (policy §1).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use statuspulse_policy::Catalog;
 use statuspulse_testkit::{TestApp, key_of};
@@ -264,6 +266,19 @@ async fn the_matrix_names_every_scope_of_the_catalog() {
     let resources = matrix["resources"].as_array().unwrap();
     let scopes = resources.iter().flat_map(|resource| resource["scopes"].as_array().unwrap());
     assert_eq!(scopes.map(|scope| scope["name"].as_str().unwrap()).collect::<Vec<_>>(), every_scope());
+}
+
+/// spec: policy §1.8, §2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_matrix_says_what_a_read_only_environment_may_hold() {
+    let world = World::new().await;
+    let matrix = world.api.get("/v1/scopes").send().await.json();
+    let scopes =
+        matrix["resources"].as_array().unwrap().iter().flat_map(|resource| resource["scopes"].as_array().unwrap());
+    let held: BTreeSet<_> =
+        scopes.filter(|scope| scope["read_only"] == true).map(|scope| scope["name"].clone().to_string()).collect();
+    let preset = matrix["presets"].as_array().unwrap().iter().find(|preset| preset["name"] == "read-only").unwrap();
+    assert_eq!(held, preset["scopes"].as_array().unwrap().iter().map(Value::to_string).collect());
 }
 
 /// spec: policy §1.8, §2
