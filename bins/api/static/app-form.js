@@ -132,7 +132,8 @@ function redirectUris(given, isPublic) {
     const cell = field({
       label: "Redirect URI", name: "redirect_uri", value, type: "url", inputmode: "url", autocomplete: "off", spellcheck: "false",
       class: "broad", placeholder: "https://app.example/callback", "aria-describedby": undefined,
-      oninput: () => { sent.delete(row); later(row); }, onchange: () => judgeRow(row),
+      // Not when the row is left: words that come then move the button that is being pressed away.
+      oninput: () => { sent.delete(row); later(row); },
     });
     const input = cell.querySelector("input");
     input.setAttribute("aria-describedby", `${hint} ${cell.querySelector(".field-error").id}`);

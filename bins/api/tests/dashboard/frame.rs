@@ -311,3 +311,20 @@ async fn every_page_is_clean_while_there_is_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn the_page_of_a_key_is_clean_before_its_first_use() {
+    let desk = Desk::new().await;
+    let key = desk.key(&json!({"name": "<img src=x onerror=alert(1)>"})).await;
+    desk.in_every_look(async |look| {
+        let (desk, chromium) = (look.desk, &look.desk.chromium);
+        desk.sign_in().await;
+        desk.open(&format!("/keys/{}", key.id)).await;
+        chromium.wait_text("main", "<img src=x onerror=alert(1)>").await;
+        chromium.vanishes("main [aria-busy=true]").await;
+        assert_eq!(chromium.count("main img").await, 0);
+        look.is_clean("empty-key").await;
+    })
+    .await;
+}
