@@ -77,7 +77,6 @@ async fn a_developer_sees_alerts_and_keys_and_is_asked_for_nothing_more() {
     let desk = Desk::new().await;
     let world = &desk.scene.world;
     let developer = world.app.person(&world.org, "developer", Role::Developer).await;
-    desk.key(&json!({"name": HOSTILE})).await;
     desk.in_every_look(async |look| {
         let (desk, chromium) = (look.desk, &look.desk.chromium);
         desk.open("/").await;
