@@ -27,6 +27,10 @@ use crate::{
 
 const DEFAULT_PAGE: i64 = 50;
 const LONGEST_PAGE: i64 = 200;
+/// The longest name, in characters.
+const LONGEST_NAME: usize = 100;
+/// How many people an organization may have: each new one costs a hash, and stays.
+const MOST_MEMBERS: i64 = 500;
 
 /// A page of members.
 #[derive(Debug)]
@@ -95,18 +99,35 @@ async fn find(conn: &mut Conn, access: &Access, user: UserId) -> Result<Member, 
     members::find(conn, access.organization.id, user).await?.ok_or(AppError::NotFound("member"))
 }
 
-/// Gives somebody a role in an organization; who is new gets an account.
+/// Gives somebody a role in an organization; who is new gets an account. Somebody who has an account already is added by an
+/// operator alone: whoever has made an account knows its first password, so an owner who makes one for another's address
+/// would come along into every organization that adds the address later.
 ///
 /// # Errors
-/// 403 but for an owner, 422 by field, 409 `already_member` or `user_exists` (a password was given for somebody who has one,
-/// or two made the same account at once), 503 when the hashing queue is full.
+/// 403 but for an owner, 422 by field or `member_limit_reached`, 409 `already_member` or `user_exists` (an owner adds somebody
+/// who has an account, a password was given for somebody who has one, or two made the same account at once), 503 when the
+/// hashing queue is full.
 pub async fn add(app: &App, caller: &Caller, access: &Access, new: NewMember) -> Result<Added, AppError> {
     access.require_owner()?;
     let (role, name) = judge(&new)?;
     let NewMember { email, password, .. } = new;
-    let known = users::by_email(&mut *app.conn().await?, &email).await?;
-    let now = app.env.now();
     let organization = access.organization.id;
+    let mut conn = app.conn().await?;
+    let known = users::by_email(&mut conn, &email).await?;
+    if let Some(known) = &known
+        && matches!(caller.principal, Principal::User { .. })
+    {
+        return Err(match members::find(&mut conn, organization, known.user.id).await? {
+            Some(_) => already_member(),
+            None => {
+                AppError::conflict("user_exists", "somebody with this address has an account; an operator can add them")
+            }
+        });
+    }
+    // Before the hash, which is what costs; those that come at once are counted behind the lock.
+    refuse_more(&mut conn, organization).await?;
+    drop(conn);
+    let now = app.env.now();
     let (id, hash, generated) = match &known {
         Some(_) if password.is_some() => {
             return Err(AppError::conflict("user_exists", "somebody with this address exists and has a password"));
@@ -130,6 +151,7 @@ pub async fn add(app: &App, caller: &Caller, access: &Access, new: NewMember) ->
     let member = conn
         .transaction(async |conn| {
             lock(conn, caller, organization).await?;
+            refuse_more(conn, organization).await?;
             if let Some(hash) = &hash {
                 users::insert(conn, id, &email, &name, hash, now).await.map_err(taken)?;
                 app.recorder.record(conn, made).await?;
@@ -143,9 +165,20 @@ pub async fn add(app: &App, caller: &Caller, access: &Access, new: NewMember) ->
     Ok(Added { member, password: generated })
 }
 
+async fn refuse_more(conn: &mut Conn, organization: OrganizationId) -> Result<(), AppError> {
+    if members::count(conn, organization).await? < MOST_MEMBERS {
+        return Ok(());
+    }
+    Err(AppError::field("email", "member_limit_reached", format!("an organization has {MOST_MEMBERS} members at most")))
+}
+
+fn already_member() -> AppError {
+    AppError::conflict("already_member", "this person is a member of the organization already")
+}
+
 fn taken(error: StoreError) -> AppError {
     if error.is_duplicate_of("memberships_pkey") {
-        return AppError::conflict("already_member", "this person is a member of the organization already");
+        return already_member();
     }
     match error {
         StoreError::Duplicate { .. } => {
@@ -299,7 +332,9 @@ fn judge(new: &NewMember) -> Result<(Role, String), AppError> {
     if !is_address(&new.email) {
         errors.push(FieldError::new("email", "invalid_email", "this is not an e-mail address"));
     }
-    let name = new.name.as_deref().unwrap_or_else(|| new.email.split('@').next().unwrap_or_default());
+    collect(&mut errors, refuse_secret("email", &new.email));
+    let local: String = new.email.split('@').next().unwrap_or_default().chars().take(LONGEST_NAME).collect();
+    let name = new.name.as_deref().unwrap_or(&local);
     if new.name.is_some() {
         if let Err(error) = statuspulse_keys::key::check_name(name) {
             errors.push(FieldError::new("name", "invalid_name", error.to_string()));

@@ -116,6 +116,15 @@ pub async fn find(conn: &mut Conn, organization: OrganizationId, user: UserId) -
     Ok(load(conn, organization, Some(user), None, 1).await?.pop())
 }
 
+/// How many members an organization has.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn count(conn: &mut Conn, organization: OrganizationId) -> Result<i64, StoreError> {
+    let members = memberships::table.filter(memberships::organization_id.eq(organization.as_uuid()));
+    Ok(members.count().get_result(conn).await?)
+}
+
 /// Locks a membership until the end of the transaction, and answers it: nothing is granted on a role that is about to
 /// change (see [`holds`]).
 ///

@@ -139,7 +139,7 @@ pub async fn of_organization(conn: &mut Conn, organization: OrganizationId) -> R
         .collect()
 }
 
-/// The organizations of a person, by slug.
+/// The organizations of a person, the one they have belonged to for longest first: who is added to another one stays at home.
 ///
 /// # Errors
 /// When the database can't be reached.
@@ -147,7 +147,7 @@ pub async fn memberships_of(conn: &mut Conn, user: UserId) -> Result<Vec<Members
     let rows: Vec<(Uuid, String, String, String)> = memberships::table
         .inner_join(organizations::table)
         .filter(memberships::user_id.eq(user.as_uuid()))
-        .order(organizations::slug)
+        .order((memberships::created_at, organizations::slug))
         .select((organizations::id, organizations::slug, organizations::name, memberships::role))
         .load(conn)
         .await?;

@@ -58,7 +58,14 @@ pub(crate) async fn page(context: Context) -> Answer {
     let asked = form_urlencoded::parse(context.request.query_string().as_bytes());
     let asked = asked.filter(|(name, _)| name == "org").map(|(_, value)| value).next();
     let held = &view.organizations;
-    let chosen = asked.as_ref().and_then(|slug| held.iter().find(|one| one.slug == **slug)).or(held.first());
+    let chosen = match &asked {
+        Some(slug) => held.iter().find(|one| one.slug == **slug),
+        None => held.first(),
+    };
+    if chosen.is_none() && !held.is_empty() {
+        let detail = "You belong to no organization of this name. Open the dashboard without it to see your own.";
+        return Ok(wire::page(&context.request, 404, "No such organization", detail));
+    }
     let Some(chosen) = chosen else {
         let detail = "You belong to no organization any more. Ask an owner of yours to add you again.";
         return Ok(wire::page(&context.request, 403, "No organization", detail));

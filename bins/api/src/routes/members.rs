@@ -55,8 +55,8 @@ pub(crate) async fn list(context: Context) -> Answer {
     params(("org" = String, Path)), request_body = MemberToAdd, responses(
     (status = 201, description = "the member; the password of a new account is in this answer and nowhere else", body = AddedMemberJson),
     (status = 403, description = "only an owner may", body = Problem),
-    (status = 409, description = "`already_member`, or `user_exists`: two made the same account at once", body = Problem),
-    (status = 422, description = "`invalid_email`, `invalid_name`, `unknown_role`, …", body = Problem)))]
+    (status = 409, description = "`already_member`, or `user_exists`: who has an account is added by an operator", body = Problem),
+    (status = 422, description = "`invalid_email`, `invalid_name`, `unknown_role`, `member_limit_reached`, …", body = Problem)))]
 pub(crate) async fn add(context: Context) -> Answer {
     let body: MemberToAdd = context.json().await?;
     let added = members::add(context.app(), &context.caller, context.access()?, body.into()).await?;

@@ -108,3 +108,15 @@ async fn a_browser_gets_the_files_compressed() {
     assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), ("", "gzip"));
     assert!(packed.header("vary").contains("accept-encoding"));
 }
+
+/// The attack: a link that names another organization, and a page of the own one under that name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_an_organization_that_one_does_not_belong_to_is_not_found() {
+    let world = World::new().await;
+    world.api.app.organization("other").await;
+    let status = async |path: &str| world.api.get(path).cookie(&world.owner).send().await.status;
+    assert_eq!(
+        [status("/security?org=acme").await, status("/security?org=other").await, status("/keys?org=nobody").await],
+        [200, 404, 404]
+    );
+}

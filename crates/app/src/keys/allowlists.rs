@@ -233,11 +233,12 @@ pub async fn add_ranges(app: &App, caller: &Caller, access: &Access, wanted: Add
     let mut conn = app.conn().await?;
     let (changed, unchanged) = conn
         .transaction(async |conn| {
+            let (mut judged, mut unchanged, mut errors) = (Vec::new(), Vec::new(), Errors::default());
+            let found = find(app, conn, access, &chosen, true).await?;
+            // Behind the locks, which may have been waited for: what the organization lets people do now.
             let organization =
                 organizations::by_id(conn, access.organization.id).await?.ok_or(AppError::NotFound("organization"))?;
             let today = Access { organization, right: access.right };
-            let (mut judged, mut unchanged, mut errors) = (Vec::new(), Vec::new(), Errors::default());
-            let found = find(app, conn, &today, &chosen, true).await?;
             let now = app.env.now();
             for ListedKey { key, current } in found {
                 let (list, fresh) = match grown(&key, &add, wanted.create_lists) {
@@ -254,27 +255,29 @@ pub async fn add_ranges(app: &App, caller: &Caller, access: &Access, wanted: Add
                 judged.extend(errors.check(one.map_err(|error| of_key((id, &name), error))));
             }
             errors.finish()?;
-            if judged.is_empty() {
-                return Ok((Vec::new(), unchanged));
-            }
             for one in &judged {
                 let event = caller.event(app, Class::A, Action::KeyUpdate, Some(access.organization.id))?;
                 one.record(app, conn, event).await?;
             }
-            let sequence = feed::next(conn).await?;
             let mut pairs = Vec::with_capacity(judged.len());
-            for one in judged {
-                let snapshot = one.write(conn, sequence).await?;
-                let current = current_of(&snapshot)?.clone();
-                pairs.push((snapshot.key, current));
+            if !judged.is_empty() {
+                // All other changes wait from here to the commit: nothing that could be done elsewhere.
+                let sequence = feed::next(conn).await?;
+                for one in judged {
+                    let snapshot = one.write(conn, sequence).await?;
+                    let current = current_of(&snapshot)?.clone();
+                    pairs.push((snapshot.key, current));
+                }
             }
-            Ok::<_, AppError>((views(conn, &today, pairs, now).await?, unchanged))
+            Ok::<_, AppError>(((today, pairs, now), unchanged))
         })
         .await?;
-    drop(conn);
-    if changed.is_empty() {
+    let (today, pairs, now) = changed;
+    if pairs.is_empty() {
         return Ok(Added { changed: Vec::new(), unchanged });
     }
+    let changed = views(&mut conn, &today, pairs, now).await?;
+    drop(conn);
     caller.mark_recorded();
     app.replica.catch_up().await;
     Ok(Added { changed: warned(app, access.organization.id, changed).await, unchanged })
@@ -366,7 +369,8 @@ pub async fn preview_ranges(
         || AppError::Unavailable { cause: "the keys were used from too many addresses for a preview".into() };
     let mut rows = by_key(rows.ok_or_else(too_many)?);
     read::note(app, caller, Action::AuditRead, Some(access.organization.id), &Filter::default(), |event| {
-        event.with("keys", ids.len())
+        let named: Vec<String> = ids.iter().take(MOST_KEYS).map(KeyId::to_string).collect();
+        event.with("keys", ids.len()).with("key_ids", named).with("days", days)
     })
     .await?;
     let previewed = |(key, list): (Key, Option<Allowlist>)| {
