@@ -112,7 +112,7 @@ async fn an_app_is_registered_with_what_was_chosen_and_a_bad_address_is_told_at_
             json!(chosen),
             json!([name, "confidential", ["monitoring:read", "alerts:write"], ["monitoring:read"], two, false, true])
         );
-        chromium.shows(".empty-title").await;
+        chromium.vanishes("main [aria-busy=true]").await;
         let leaks = format!("document.documentElement.outerHTML.includes({})", json!(secret));
         assert_eq!((chromium.script(&leaks).await, chromium.count("main img").await), (json!(false), 0));
         look.is_clean("app").await;
