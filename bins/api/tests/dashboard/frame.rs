@@ -283,7 +283,6 @@ async fn the_first_load_of_a_page_is_light() {
         desk.chromium.wait_text("main", done).await;
         desk.chromium.vanishes("main [aria-busy=true]").await;
         let load = loaded(&desk.chromium).await;
-        eprintln!("{page}: {} bytes", load.bytes);
         assert!((1..=FIRST_PAGE).contains(&load.bytes), "{page}: {} bytes: {:#?}", load.bytes, load.answers);
     }
 }
