@@ -106,7 +106,7 @@ function reason(item) {
 }
 
 function from(item) {
-  return [item.ip ?? h("span", { class: "quiet" }, "unknown"),
+  return [item.ip ? h("span", { class: "whole" }, item.ip) : h("span", { class: "quiet" }, "unknown"),
     item.user_agent ? h("div", { class: "quiet clipped", title: item.user_agent }, item.user_agent) : null];
 }
 

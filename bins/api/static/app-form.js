@@ -119,7 +119,6 @@ function redirectUris(given, isPublic) {
   const rows = h("div", { class: "uris" });
   // Rows that were sent as they are: the server's words about them stay until they are changed.
   const sent = new WeakSet();
-  const later = settled((row) => judgeRow(row), 400);
   const hint = uid("uris");
   const add = h("button", { type: "button", class: "button small", onclick: addRow }, "Add another");
 
@@ -129,10 +128,12 @@ function redirectUris(given, isPublic) {
   }
 
   function insert(value) {
+    const later = settled(() => judgeRow(row), 400);
     const cell = field({
       label: "Redirect URI", name: "redirect_uri", value, type: "url", inputmode: "url", autocomplete: "off", spellcheck: "false",
       class: "broad", placeholder: "https://app.example/callback", "aria-describedby": undefined,
-      oninput: () => { sent.delete(row); later(row); }, onchange: () => judgeRow(row),
+      // Not when the row is left: words that come then move the button that is being pressed away.
+      oninput: () => { sent.delete(row); later(); },
     });
     const input = cell.querySelector("input");
     input.setAttribute("aria-describedby", `${hint} ${cell.querySelector(".field-error").id}`);

@@ -268,7 +268,7 @@ export function filters(fields, changed) {
     timer = setTimeout(apply, milliseconds);
   };
   form.addEventListener("input", (event) => { if (!("whole" in event.target.dataset)) soon(250); });
-  form.addEventListener("change", (event) => { if ("whole" in event.target.dataset) soon(0); });
+  form.addEventListener("change", (event) => { if ("whole" in event.target.dataset || event.target.localName === "select") soon(0); });
   form.values = values;
   return form;
 }

@@ -26,7 +26,7 @@ function schemeOf(text, isPublic) {
   if (text.startsWith("https://") || LOOPBACK.test(text)) return "";
   if (LOCALHOST.test(text)) return isPublic ? "" : "Only public apps may use localhost. Write http://127.0.0.1 instead.";
   if (PRIVATE.test(text)) return isPublic ? "" : "Only public apps may use a scheme of their own.";
-  if (text.startsWith("http:")) return "http is for 127.0.0.1 and [::1] only. Use https.";
+  if (text.startsWith("http:")) return "Plain http is for 127.0.0.1 and [::1] only. Use https.";
   return isPublic
     ? "Use https, http on 127.0.0.1, [::1] or localhost, or a scheme with a dot in it, such as com.example.app:/callback."
     : "Use https, or http on 127.0.0.1 or [::1].";

@@ -32,18 +32,18 @@ export function start(main, { role, user }) {
   // A developer may not read the trail of others.
   const changes = isDeveloper ? null : shared(() => get(ofOrg("/audit/events"), { action: "key.", limit: 10 }));
   const keys = shared(() => get(ofOrg("/keys"), { limit: 10 }));
-  const attention = async () => {
+  const attention = shared(async () => {
     const { reasons } = await inventory();
     const isNew = role !== "auditor" && !(await (changes ? madeBefore(reasons, changes) : keys().then(({ items }) => items.some(byPerson))));
     return { reasons, isNew };
-  };
-  replace(main, isDeveloper ? null : readiness(),
-    h("div", { class: "grid overview" },
-      section("Open alerts", { actions: link("All alerts", "/alerts") }, loaded(alerts, alertList)),
-      section("Keys that want attention", { actions: link("All keys", "/keys") }, loaded(attention, attentionList))));
+  });
+  const panels = h("div", { class: "grid overview" }, section("Open alerts", { actions: link("All alerts", "/alerts") }, loaded(alerts, alertList)));
+  replace(main, isDeveloper ? null : readiness(), panels);
+  // Asked for at once, and put beneath what has its height by then, so that nothing moves.
+  const first = Promise.allSettled([alerts()]);
+  const above = Promise.allSettled([alerts(), attention(), changes?.()]);
+  first.then(() => panels.append(section("Keys that want attention", { actions: link("All keys", "/keys") }, loaded(attention, attentionList))));
   if (changes) {
-    // Beneath what is there by then, so that nothing moves.
-    const above = Promise.allSettled([alerts(), inventory(), changes()]);
     above.then(([open, held, read]) => {
       if (read.reason?.status === 403) return;
       main.append(section("Latest changes of keys", { actions: link("The audit trail", "/audit") },

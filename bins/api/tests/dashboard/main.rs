@@ -29,9 +29,13 @@ mod stage;
 #[path = "../support/api.rs"]
 mod support;
 
+mod apps;
 mod axe;
 mod checks;
 mod desk;
+mod frame;
+mod hands;
 mod kit;
+mod overview;
 mod pages;
 mod prepared;
