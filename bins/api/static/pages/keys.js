@@ -2,7 +2,7 @@
 
 import { get, ofOrg, pageUrl } from "../api.js";
 import { h, replace } from "../dom.js";
-import { absolute, relative, when } from "../format.js";
+import { absolute, date, plural, relative, when } from "../format.js";
 import { actionsFor } from "../key-actions.js";
 import { createKey } from "../key-create.js";
 import { badge, bar, complain, empty, field, filters, list, notify, run, scopes, status, table } from "../parts.js";
@@ -17,12 +17,17 @@ export async function start(main, context) {
   const address = new URLSearchParams(location.search);
   let values = Object.fromEntries(NAMES.map((name) => [name, address.get(name)]).filter(([, value]) => value));
 
+  let longest = {};
   const generate = () => h("button", {
     type: "button", class: "button strong", onclick: (event) => run(event.currentTarget, create, complain),
   }, "Generate New Key");
   const keys = list(
-    (cursor) => get(ofOrg("/keys"), { ...values, cursor, limit: 25 }),
-    (items) => keyTable(items, mayChange),
+    async (cursor) => {
+      const [page, { environments }] = await Promise.all([get(ofOrg("/keys"), { ...values, cursor, limit: 25 }), permissions()]);
+      longest = Object.fromEntries(environments.map((one) => [one.name, one.max_lifespan_days * DAY]));
+      return page;
+    },
+    (items) => keyTable(items, mayChange, (key) => life(key, longest[key.environment])),
     () => (Object.keys(values).length ? nothingMatches() : noKeys()),
   );
   const room = h("div", { class: "filter-room" });
@@ -66,7 +71,7 @@ export async function start(main, context) {
   replace(room, form);
 }
 
-function keyTable(items, mayChange) {
+function keyTable(items, mayChange, life) {
   const element = table("API keys", [
     ["Name", (key) => [
       h("a", { class: "name", href: pageUrl(`/keys/${key.id}`) }, key.name),
@@ -88,16 +93,16 @@ function keyTable(items, mayChange) {
   return element;
 }
 
-/** How much of its life a key has behind it, and what is left. */
-function life(key) {
+/** What is left of a key's life. When its version began isn't told: no version lives longer than its environment allows. */
+function life(key, longest = Infinity) {
   const [from, to, now] = [new Date(key.created_at).getTime(), new Date(key.expires_at).getTime(), Date.now()];
   if (key.status === "revoked") return ["revoked ", key.revoked_at ? when(key.revoked_at) : null];
   if (to <= now) return ["ended ", when(key.expires_at)];
   const left = (to - now) / DAY;
   const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
-  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${Math.floor(left)} of ${Math.round((to - from) / DAY)} days left`;
+  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${plural(Math.round(left), "day")} left`;
   return h("div", { class: "life", title: `Made ${absolute(key.created_at)}, ends ${absolute(key.expires_at)}` }, tone ? badge(words, tone) : words,
-    bar((now - from) / (to - from), tone), h("span", { class: "until" }, when(key.expires_at)));
+    bar((to - now) / Math.min(to - from, longest), tone), h("time", { class: "until quiet", datetime: key.expires_at }, date(key.expires_at)));
 }
 
 /** A button whose menu is made when it is opened. */
@@ -105,12 +110,16 @@ function menuOf(key, changed) {
   if (actionsFor(key, changed).length === 0) return null;
   const button = h("button", {
     type: "button", class: "button small menu-button", "aria-label": `Actions for ${key.name}`, "aria-expanded": "false", onclick: show,
+    onpointerdown: () => { closing = menu !== null; },
   }, "Actions");
   let menu = null;
   // A press on the button closes the open menu before its click comes here.
-  let closedAt = 0;
+  let closing = false;
   function show() {
-    if (menu || performance.now() - closedAt < 200) return;
+    if (menu || closing) {
+      closing = false;
+      return;
+    }
     menu = h("div", { class: "menu at", popover: "auto", ontoggle: closed }, actionsFor(key, changed));
     // The focus goes back to the button first, so that a dialog gives it back there.
     menu.addEventListener("click", () => {
@@ -126,7 +135,6 @@ function menuOf(key, changed) {
   }
   function closed(event) {
     if (event.newState !== "closed") return;
-    closedAt = performance.now();
     removeEventListener("scroll", place);
     button.setAttribute("aria-expanded", "false");
     menu.remove();

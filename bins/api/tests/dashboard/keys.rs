@@ -360,7 +360,9 @@ async fn a_key_is_rotated_with_an_overlap_switched_off_and_on_edited_and_revoked
         look.is_clean("keys-revoked").await;
         press(chromium, "dialog", "Close").await;
         chromium.vanishes("dialog").await;
-        assert_eq!([judged(&first.token).await, judged(&second).await], [403, 403], "not from there, and not any more");
+        let inside = "2001:db8:42::1";
+        let ended = [desk.verdict(&gateway, &first.token, inside).await, desk.verdict(&gateway, &second, inside).await];
+        assert_eq!(ended, [(401, "revoked".to_owned()), (401, "revoked".to_owned())]);
         let key = desk.shown(&first).await;
         assert_eq!([&key["status"], &key["revoke_reason"]], [&json!("revoked"), &json!("No longer used")]);
         assert!(
