@@ -113,13 +113,10 @@ function menuOf(key, changed) {
     onpointerdown: () => { closing = menu !== null; },
   }, "Actions");
   let menu = null;
-  // A press on the button closes the open menu before its click comes here.
+  // A press on the button closes the open menu before its click comes here; a key presses without.
   let closing = false;
-  function show() {
-    if (menu || closing) {
-      closing = false;
-      return;
-    }
+  function show(event) {
+    if (menu || (closing && event.detail > 0)) return;
     menu = h("div", { class: "menu at", popover: "auto", ontoggle: closed }, actionsFor(key, changed));
     // The focus goes back to the button first, so that a dialog gives it back there.
     menu.addEventListener("click", () => {

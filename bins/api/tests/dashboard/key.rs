@@ -21,7 +21,7 @@ impl Look<'_> {
         self.desk.open(&format!("/keys/{}", key.id)).await;
         self.desk.chromium.shows("nav.crumbs").await;
         self.desk.chromium.shows("#usage").await;
-        self.desk.chromium.vanishes("main [aria-busy=true]").await;
+        self.desk.chromium.vanishes("[aria-busy=true]").await;
     }
 }
 
@@ -130,7 +130,7 @@ async fn a_rotation_shows_among_the_versions_and_a_call_is_explained_step_by_ste
             [inside, outside],
             [
                 ("allowed".to_owned(), json!("passed"), json!("passed")),
-                ("refused".to_owned(), json!("failed"), json!("not judged")),
+                ("refused".to_owned(), json!("failed"), json!("passed")),
             ]
         );
         chromium.clear_and_fill("[name=client_ip]", "not an address").await;

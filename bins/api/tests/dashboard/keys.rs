@@ -356,7 +356,8 @@ async fn a_key_is_rotated_with_an_overlap_switched_off_and_on_edited_and_revoked
         chromium.fill("dialog [name=reason]", "No longer used").await;
         look.is_clean("keys-revoke").await;
         press(chromium, "dialog", "Revoke").await;
-        chromium.wait_text("dialog", "The one instance that runs judges by it now.").await;
+        chromium.wait_text("dialog h2", &format!("{renamed} is revoked")).await;
+        chromium.wait_text("dialog tbody", "applied").await;
         look.is_clean("keys-revoked").await;
         press(chromium, "dialog", "Close").await;
         chromium.vanishes("dialog").await;

@@ -5,31 +5,43 @@ use statuspulse_testkit::eventually;
 
 use crate::browser::Chromium;
 
-/// Marks the first thing within a part that can be seen and used and has exactly these words: its label or its text.
-const MARK: &str = "((within, words) => {
-  for (const it of document.querySelectorAll('[data-meant]')) it.removeAttribute('data-meant');
+/// Finds the first thing within a part that can be seen and used and has exactly these words, as its label or its text; its
+/// place in the document, which it keeps when its part is drawn anew.
+const FIND: &str = "((within, words) => {
   const says = (it) => [it.getAttribute('aria-label'), it.innerText, ...[...(it.labels ?? [])].map((label) => label.innerText)];
   const parts = [...document.querySelectorAll(within)];
   const all = parts.flatMap((part) => [...part.querySelectorAll('button, a, summary, input, select, textarea')]);
-  const found = all.find((it) => it.checkVisibility() && says(it).some((text) => text?.trim() === words));
-  found?.setAttribute('data-meant', '');
-  return Boolean(found);
+  let it = all.find((one) => one.checkVisibility() && says(one).some((text) => text?.trim() === words));
+  const path = [];
+  for (; it?.parentElement; it = it.parentElement) {
+    path.unshift(`${it.localName}:nth-child(${[...it.parentElement.children].indexOf(it) + 1})`);
+  }
+  return path.join(' > ') || null;
 })";
 
+async fn find(browser: &Chromium, within: &str, words: &str) -> Option<String> {
+    let place = browser.script(&format!("{FIND}({}, {})", json!(within), json!(words))).await;
+    place.as_str().map(|path| format!("html > {path}"))
+}
+
 /// Waits until something within a part of the page has these words; a selector for it.
-pub(crate) async fn meant(browser: &Chromium, within: &str, words: &str) -> &'static str {
-    let mark = format!("{MARK}({}, {})", json!(within), json!(words));
-    eventually(&format!("`{within}` has `{words}`"), async || browser.script(&mark).await == json!(true)).await;
-    "[data-meant]"
+pub(crate) async fn meant(browser: &Chromium, within: &str, words: &str) -> String {
+    let mut found = None;
+    eventually(&format!("`{within}` has `{words}`"), async || {
+        found = find(browser, within, words).await;
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
 }
 
 /// Waits until something within a part of the page has these words, and presses it.
 pub(crate) async fn press(browser: &Chromium, within: &str, words: &str) {
     let it = meant(browser, within, words).await;
-    browser.press(it).await;
+    browser.press(&it).await;
 }
 
 /// Whether nothing within a part of the page has these words now.
 pub(crate) async fn lacks(browser: &Chromium, within: &str, words: &str) -> bool {
-    browser.script(&format!("{MARK}({}, {})", json!(within), json!(words))).await == json!(false)
+    find(browser, within, words).await.is_none()
 }
