@@ -69,7 +69,7 @@ function addresses({ allowlist, basis }, key, done) {
     const { key: changedKey, warnings } = await put(ofOrg(`/keys/${key.id}/allowlist`), { allowed_cidrs: allowlist });
     done(changedKey, coded(["The allowlist is in force.", ...warnings.map((warning) => warning.detail)].join(" ")));
   };
-  return part("Allowlist", h("p", {}, `All of ${basisOf(basis)} came from:`), ranges(allowlist), changeable(key) ? h("div", { class: "follow" }, h("button", {
+  return part("Allowlist", h("p", {}, `${basisOf(basis)}, all from:`), ranges(allowlist), changeable(key) ? h("div", { class: "follow" }, h("button", {
     type: "button", class: "button", onclick: () => confirm("Use this allowlist", {
       text: ["From now on only these addresses may use the key:", ranges(allowlist),
         now ? null : h("p", { class: "part" }, "Now any address may use it."),

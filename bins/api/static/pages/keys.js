@@ -142,7 +142,7 @@ function menuOf(key, changed) {
     const at = button.getBoundingClientRect();
     const below = at.bottom + menu.offsetHeight + 8 < innerHeight;
     menu.style.setProperty("--top", `${below ? at.bottom + 4 : at.top - menu.offsetHeight - 4}px`);
-    menu.style.setProperty("--end", `${Math.max(8, document.documentElement.clientWidth - at.right)}px`);
+    menu.style.setProperty("--start", `${Math.max(8, at.right - menu.offsetWidth)}px`);
   }
   return button;
 }

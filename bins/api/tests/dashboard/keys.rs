@@ -230,7 +230,7 @@ async fn without_keys_the_page_says_what_they_are_for_and_analytics_keys_only_re
                      ((it) => [it.checked, it.disabled])(document.querySelector(`[aria-label=\"${name}\"]`)))";
         assert_eq!(chromium.script(boxes).await, json!([[true, false], [false, true], [false, true]]));
         look.is_clean("keys-new-analytics").await;
-        // What was typed isn't lost by a press beside the dialog, and Escape leaves it.
+        // Escape leaves the dialog, and the focus is where it was.
         chromium.key(Key::Escape).await;
         chromium.vanishes("dialog").await;
         chromium.focuses(".empty button").await;
