@@ -8,6 +8,7 @@ const ABSOLUTE = new Intl.DateTimeFormat("en-GB", {
 const SHORT = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
+const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const NUMBER = new Intl.NumberFormat("en");
@@ -30,6 +31,11 @@ export function absolute(at) {
 /** A day of the reader's zone. */
 export function day(at) {
   return DAY.format(new Date(at));
+}
+
+/** A day of the reader's zone, with its year. */
+export function date(at) {
+  return DATE.format(new Date(at));
 }
 
 /** A moment in both forms, with seconds when `precise`; the relative one keeps up with the clock. `null` is said by `never`. */

@@ -85,11 +85,10 @@ function form(permitted, environments, close) {
         showErrors(own, said, error);
         if (isDelivered(error)) explainDelivered(said, error);
         openHidden(own);
-        if (!said.hidden) said.scrollIntoView({ block: "nearest" });
       });
     },
   },
-  field({
+  h("div", { class: "sheet-body" }, field({
     label: "Name", name: "name", required: true, maxlength: 100, autocomplete: "off", autofocus: true, placeholder: "Jenkins deploy",
     hint: "What uses the key, so that everyone knows what ends when it does.",
   }),
@@ -114,7 +113,7 @@ function form(permitted, environments, close) {
     choice({
       name: "canary", label: "A canary",
       hint: "The key never works. Whoever tries it opens a critical alert: leave it where only an intruder would look.",
-    })),
+    }))),
   h("div", { class: "actions foot" }, said, h("button", { type: "button", class: "button", onclick: () => close() }, "Cancel"), button));
 }
 

@@ -67,13 +67,13 @@ function form(key, permitted, close) {
       });
     },
   },
-  field({ label: "Name", name: "name", value: key.name, required: true, maxlength: 100, autocomplete: "off" }),
+  h("div", { class: "sheet-body" }, field({ label: "Name", name: "name", value: key.name, required: true, maxlength: 100, autocomplete: "off" }),
   part(`Permissions (${key.environment})`, matrix.element, "scopes"),
   part("Where it may be used", allowlist.element),
   h("div", { class: "pair" },
     field({
       label: "Ends (your time)", name: "expires", type: "datetime-local", value: local(key.expires_at), required: true, error: "expires_at",
       hint: "Earlier at any time; later up to the environment's longest life. Rotate for more.",
-    }), rateLimit(key.rate_limit_per_minute ?? "")),
+    }), rateLimit(key.rate_limit_per_minute ?? ""))),
   h("div", { class: "actions foot" }, said, h("button", { type: "button", class: "button", onclick: () => close() }, "Cancel"), button));
 }

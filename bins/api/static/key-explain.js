@@ -3,7 +3,7 @@
 import { ofOrg, post } from "./api.js";
 import { h, replace } from "./dom.js";
 import { words } from "./format.js";
-import { badge, clearErrors, field, problem, run, section, showErrors } from "./parts.js";
+import { badge, clearErrors, coded, field, problem, run, section, showErrors } from "./parts.js";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 const OUTCOMES = { pass: ["passed", "good"], fail: ["failed", "bad"], skipped: ["not judged", ""] };
@@ -47,9 +47,4 @@ function told(call, { allowed, code, status, steps }) {
     h("ol", { class: "steps" }, steps.map(({ step, outcome, detail }) => h("li", {}, badge(...(OUTCOMES[outcome] ?? [outcome, ""])),
       h("div", {}, h("span", { class: "name" }, STEPS[step] ?? words(step)), h("p", { class: "quiet" }, coded(detail)))))),
   ];
-}
-
-/** The API puts names between backticks. */
-function coded(text) {
-  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
 }

@@ -4,7 +4,7 @@ import { context, get, ofOrg, patch, put } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { plural } from "./format.js";
-import { loaded, notify, scopes, section } from "./parts.js";
+import { coded, loaded, notify, scopes, section } from "./parts.js";
 
 /** A section with what the last days of calls suggest. `current()` is the key as it is now; the element has `load()`. */
 export function suggestions(current, changed) {
@@ -67,9 +67,9 @@ function addresses({ allowlist, basis }, key, done) {
   if (!gone.length && !fresh.length) return nothing("Allowlist", `The allowlist is what ${basisOf(basis)} needed. There is nothing to change.`);
   const act = async () => {
     const { key: changedKey, warnings } = await put(ofOrg(`/keys/${key.id}/allowlist`), { allowed_cidrs: allowlist });
-    done(changedKey, ["The allowlist is in force.", ...warnings.map((warning) => warning.detail)].join(" "));
+    done(changedKey, coded(["The allowlist is in force.", ...warnings.map((warning) => warning.detail)].join(" ")));
   };
-  return part("Allowlist", h("p", {}, `All of ${basisOf(basis)} came from:`), ranges(allowlist), changeable(key) ? h("div", { class: "follow" }, h("button", {
+  return part("Allowlist", h("p", {}, `${basisOf(basis)}, all from:`), ranges(allowlist), changeable(key) ? h("div", { class: "follow" }, h("button", {
     type: "button", class: "button", onclick: () => confirm("Use this allowlist", {
       text: ["From now on only these addresses may use the key:", ranges(allowlist),
         now ? null : h("p", { class: "part" }, "Now any address may use it."),

@@ -4,7 +4,7 @@ import { context } from "./api.js";
 import { h } from "./dom.js";
 import { when } from "./format.js";
 import { showOnce } from "./once.js";
-import { copyButton, download } from "./parts.js";
+import { coded, copyButton, download } from "./parts.js";
 
 /** A command for the holder of a key, at this service's own address. */
 export function curl(path, token = "$STATUSPULSE_API_KEY", method = "GET") {
@@ -29,7 +29,7 @@ export async function showToken(answer, { title = "Your new key" } = {}) {
     }, "Download .env")),
     until ? h("p", { class: "note" },
       new Date(until) > new Date() ? ["The previous token works until ", when(until), "."] : "The previous token has ended.") : null,
-    warnings.length ? h("div", { class: "note warn" }, warnings.map((warning) => h("div", {}, warning.detail))) : null,
+    warnings.length ? h("div", { class: "note warn" }, warnings.map((warning) => h("div", {}, coded(warning.detail)))) : null,
     h("p", {}, "Try it (the command holds the token: the history of your shell keeps it):"),
     command(curl("/v1/keys/self", token), "command"),
   ], { wide: true, class: "token" });

@@ -30,6 +30,11 @@ export function choice({ label, hint, type = "checkbox", class: extra = "", ...p
     h("label", { for: id }, label), hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null);
 }
 
+/** The API puts names between backticks. */
+export function coded(text) {
+  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+}
+
 /** The place where a form says what went wrong as a whole. */
 export function problem() {
   return h("p", { class: "problem", role: "alert", hidden: true });
@@ -49,14 +54,14 @@ export function showErrors(form, place, error) {
       rest.push(`${wrong.field}: ${wrong.detail}`);
       continue;
     }
-    text.textContent = [text.textContent, wrong.detail].filter(Boolean).join(" ");
+    text.append(text.hasChildNodes() ? " " : "", ...coded(wrong.detail));
     const input = at.querySelector("input, select, textarea");
     input?.setAttribute("aria-invalid", "true");
     first ??= input;
   }
   if (!first || rest.length) {
     const said = rest.length ? rest.join(" ") : error.message;
-    replace(place, said, error.requestId && error.status >= 500 ? ` (request ${error.requestId})` : "");
+    replace(place, coded(said), error.requestId && error.status >= 500 ? ` (request ${error.requestId})` : "");
     place.hidden = false;
   }
   first?.focus();
@@ -95,7 +100,7 @@ export function notify(text) {
 
 /** Says at once what a press that has no form came to. */
 export function complain(error) {
-  notify(`${error.message}${error.requestId && error.status >= 500 ? ` (request ${error.requestId})` : ""}`);
+  notify([coded(error.message), error.requestId && error.status >= 500 ? ` (request ${error.requestId})` : ""]);
 }
 
 /** A word in a pill. `tone`: good, warn, bad, or none. */
@@ -201,7 +206,7 @@ export function list(fetchPage, render, none, accepted) {
       if (error.name === "AbortError") return;
       if (!(error instanceof ApiError)) throw error;
       if (mine === turn) {
-        replace(said, error.message, " ", h("button", { type: "button", class: "button small", onclick: () => take(from) }, "Try again"));
+        replace(said, coded(error.message), " ", h("button", { type: "button", class: "button small", onclick: () => take(from) }, "Try again"));
         said.hidden = false;
       }
     } finally {
@@ -231,7 +236,7 @@ export function loaded(fetchIt, build) {
       if (!(error instanceof ApiError)) throw error;
       if (mine !== turn) return;
       element.classList.remove("loading");
-      replace(element, h("p", { class: "problem", role: "alert" }, error.message, " ",
+      replace(element, h("p", { class: "problem", role: "alert" }, coded(error.message), " ",
         h("button", { type: "button", class: "button small", onclick: () => element.load() }, "Try again")));
     } finally {
       if (mine === turn) element.removeAttribute("aria-busy");
@@ -242,7 +247,8 @@ export function loaded(fetchIt, build) {
 }
 
 /** A filter form whose values live in the address, so that a view can be kept and sent on. `changed(values)` is called at the
- *  beginning of a change. An input with `data-whole` counts when it is left, or by Enter: for what means nothing in parts. */
+ *  beginning of a change. A choice counts at once, what is typed after a moment, and an input with `data-whole` when it is left,
+ *  or by Enter: for what means nothing in parts. */
 export function filters(fields, changed) {
   const form = h("form", { class: "filters", role: "search", onsubmit: (event) => { event.preventDefault(); apply(); } }, fields);
   const query = new URLSearchParams(location.search);
@@ -268,7 +274,7 @@ export function filters(fields, changed) {
     timer = setTimeout(apply, milliseconds);
   };
   form.addEventListener("input", (event) => { if (!("whole" in event.target.dataset)) soon(250); });
-  form.addEventListener("change", (event) => { if ("whole" in event.target.dataset || event.target.localName === "select") soon(0); });
+  form.addEventListener("change", (event) => { if ("whole" in event.target.dataset || event.target.matches("select, [type=radio]")) soon(0); });
   form.values = values;
   return form;
 }

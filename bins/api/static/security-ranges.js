@@ -5,7 +5,7 @@ import { get, ofOrg, post } from "./api.js";
 import { open } from "./dialog.js";
 import { h, replace, settled } from "./dom.js";
 import { country, number, plural, words } from "./format.js";
-import { badge, choice, clearErrors, empty, field, list, notify, problem, run, showErrors, table } from "./parts.js";
+import { badge, choice, clearErrors, coded, empty, field, list, notify, problem, run, showErrors, table } from "./parts.js";
 import { ENVIRONMENTS, atEntries, begun, keyLink, networks, slices } from "./security-parts.js";
 
 const MOST_KEYS = 200;
@@ -219,7 +219,7 @@ function resultOf({ changed, unchanged }, known, close) {
     changed.length ? [h("h3", {}, "Changed"), begun(list(slices(changed), (items) => table("Changed keys", [
       ["Key", named],
       ["Allowed from", (key) => networks(key.allowed_cidrs ?? [], key.allowlist_notes, 3)],
-      ["Look again", (key) => ((key.warnings ?? []).length ? h("ul", { class: "bare" }, key.warnings.map((warning) => h("li", {}, warning.detail))) : h("span", { class: "quiet" }, "nothing"))],
+      ["Look again", (key) => ((key.warnings ?? []).length ? h("ul", { class: "bare" }, key.warnings.map((warning) => h("li", {}, coded(warning.detail)))) : h("span", { class: "quiet" }, "nothing"))],
     ], items), () => null))] : null,
     unchanged.length ? [h("h3", {}, "Left as they were"), begun(list(slices(unchanged), (items) => table("Unchanged keys", [
       ["Key", named],

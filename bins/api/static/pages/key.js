@@ -19,8 +19,8 @@ export async function start(main) {
     h("a", { href: pageUrl("/keys") }, "API Credentials"), h("span", { "aria-hidden": "true" }, "›"), h("span", { "aria-current": "page" }, "…"));
   document.querySelector(".head").before(crumbs);
   const id = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
-  const placeholder = h("div", { class: "panel loading", "aria-busy": "true" }, h("p", { class: "quiet" }, "Loading the key."));
-  replace(main, placeholder);
+  // Nothing stands below the heading until that has the key's name, which may need several lines.
+  main.setAttribute("aria-busy", "true");
   try {
     const [key, catalog] = await Promise.all([get(ofOrg(`/keys/${encodeURIComponent(id)}`)), get("/v1/scopes")]);
     show(main, crumbs, key, descriptionsOf(catalog));
@@ -30,6 +30,8 @@ export async function start(main) {
     replace(main, section("There is no such key here", {}, empty("Nothing in this organization has this address.",
       "The key may belong to another organization, or the address is incomplete. You can change the organization in the menu at the top.",
       h("a", { class: "button strong", href: pageUrl("/keys") }, "Go to API Credentials"))));
+  } finally {
+    main.removeAttribute("aria-busy");
   }
 }
 

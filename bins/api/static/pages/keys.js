@@ -2,7 +2,7 @@
 
 import { get, ofOrg, pageUrl } from "../api.js";
 import { h, replace } from "../dom.js";
-import { absolute, relative, when } from "../format.js";
+import { absolute, date, plural, relative, when } from "../format.js";
 import { actionsFor } from "../key-actions.js";
 import { createKey } from "../key-create.js";
 import { badge, bar, complain, empty, field, filters, list, notify, run, scopes, status, table } from "../parts.js";
@@ -89,18 +89,17 @@ function keyTable(items, mayChange) {
   return element;
 }
 
-/** How much of its life a key has behind it, and what is left. */
+/** What is left of a key's life. When its version began isn't told: no version lives longer than its environment allows. */
 function life(key) {
   const [from, to, now] = [new Date(key.created_at).getTime(), new Date(key.expires_at).getTime(), Date.now()];
   if (key.status === "revoked") return ["revoked ", key.revoked_at ? when(key.revoked_at) : null];
   if (to <= now) return ["ended ", when(key.expires_at)];
   const left = (to - now) / DAY;
   const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
-  // When the token of a later version was made isn't told in the list, so neither is how long its life is.
-  const whole = key.version === 1 ? ` of ${Math.round((to - from) / DAY)}` : "";
-  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${Math.floor(left)}${whole} days left`;
+  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${plural(Math.round(left), "day")} left`;
   return h("div", { class: "life", title: `Made ${absolute(key.created_at)}, ends ${absolute(key.expires_at)}` }, tone ? badge(words, tone) : words,
-    key.version === 1 ? bar((to - now) / (to - from), tone) : null, h("span", { class: "until" }, when(key.expires_at)));
+    // When the token of a later version was made isn't told in the list, so neither is how long its life is.
+    key.version === 1 ? bar((to - now) / (to - from), tone) : null, h("time", { class: "until quiet", datetime: key.expires_at }, date(key.expires_at)));
 }
 
 /** A button whose menu is made when it is opened. */
@@ -108,12 +107,13 @@ function menuOf(key, changed) {
   if (actionsFor(key, changed).length === 0) return null;
   const button = h("button", {
     type: "button", class: "button small menu-button", "aria-label": `Actions for ${key.name}`, "aria-expanded": "false", onclick: show,
+    onpointerdown: () => { closing = menu !== null; },
   }, "Actions");
   let menu = null;
-  // A press on the button closes the open menu before its click comes here.
-  let closedAt = 0;
-  function show() {
-    if (menu || performance.now() - closedAt < 200) return;
+  // A press on the button closes the open menu before its click comes here; a key presses without.
+  let closing = false;
+  function show(event) {
+    if (menu || (closing && event.detail > 0)) return;
     menu = h("div", { class: "menu at", popover: "auto", ontoggle: closed }, actionsFor(key, changed));
     // The focus goes back to the button first, so that a dialog gives it back there.
     menu.addEventListener("click", () => {
@@ -129,7 +129,6 @@ function menuOf(key, changed) {
   }
   function closed(event) {
     if (event.newState !== "closed") return;
-    closedAt = performance.now();
     removeEventListener("scroll", place);
     button.setAttribute("aria-expanded", "false");
     menu.remove();
@@ -140,7 +139,7 @@ function menuOf(key, changed) {
     const at = button.getBoundingClientRect();
     const below = at.bottom + menu.offsetHeight + 8 < innerHeight;
     menu.style.setProperty("--top", `${below ? at.bottom + 4 : at.top - menu.offsetHeight - 4}px`);
-    menu.style.setProperty("--end", `${Math.max(8, document.documentElement.clientWidth - at.right)}px`);
+    menu.style.setProperty("--start", `${Math.max(8, at.right - menu.offsetWidth)}px`);
   }
   return button;
 }

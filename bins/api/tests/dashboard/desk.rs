@@ -39,7 +39,11 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) async fn new() -> Self {
-        let scene = Scene::new().await;
+        Self::over(Scene::new().await).await
+    }
+
+    /// One in front of a service that a test has set up.
+    pub(crate) async fn over(scene: Scene) -> Self {
         let person = scene.world.owner();
         let owner = scene.world.server.sign_in(&person.email, &person.password).await;
         let chromium = Chromium::start().await;
