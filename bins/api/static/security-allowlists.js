@@ -5,7 +5,7 @@ import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { number, plural, when, words } from "./format.js";
 import { badge, empty, field, filters, list, loaded, section, table } from "./parts.js";
-import { ENVIRONMENTS, atEntries, begun, keyLink, lazy, networks, readRanges, renew, saveSettings, settings, slices } from "./security-parts.js";
+import { ENVIRONMENTS, atEntries, begun, keyLink, kept, networks, readRanges, renew, saveSettings, settings, slices } from "./security-parts.js";
 
 /** The list to which all keys are held, whatever their own says. */
 export function organizationList(context) {
@@ -13,7 +13,7 @@ export function organizationList(context) {
   const mayChange = ["owner", "admin"].includes(context.role);
   const body = context.role === "developer"
     ? h("p", { class: "quiet" }, "Owners, admins and auditors see this list.")
-    : lazy(() => {
+    : kept(() => {
       const shown = loaded(settings, ({ allowed_cidrs: cidrs }) => {
         if (mayChange) replace(actions, listButtons(context, cidrs, () => renew(shown)));
         return cidrs
@@ -63,7 +63,7 @@ function dropList() {
 
 /** All keys with their lists. `add({keys})` opens the dialog that adds ranges to them. */
 export function keyLists(context, add) {
-  const lists = lazy(() => {
+  const lists = kept(() => {
     const found = list((cursor) => get(ofOrg("/keys"), { status: "active", ...form.values(), limit: 10, cursor }),
       (items) => table("Keys and their allowlists", columns(context, add), items),
       () => empty("No key found", "Look for another part of the name, or in another environment."));
@@ -114,7 +114,7 @@ const REASONS = {
 
 /** Keys that want a look, by reason. */
 export function attention(context, add) {
-  const found = lazy(() => loaded(() => get(ofOrg("/inventory")), ({ reasons }) => {
+  const found = kept(() => loaded(() => get(ofOrg("/inventory")), ({ reasons }) => {
     const names = [...new Set([...Object.keys(REASONS), ...Object.keys(reasons)])];
     const some = names.filter((name) => reasons[name]?.length);
     const none = names.filter((name) => reasons[name]?.length === 0);

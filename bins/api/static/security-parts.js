@@ -8,21 +8,14 @@ import { notify } from "./parts.js";
 
 export const ENVIRONMENTS = ["production", "staging", "analytics"];
 
-/** A part that is made when it comes near the view: a long page asks for what somebody looks at. `load()` renews what is there.
- *  Until then `room` is kept for it, so that little moves when it comes. */
-export function lazy(build, room = "8rem") {
-  const place = h("div", { class: "lazy", style: { "--room": room } });
-  const watch = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    watch.disconnect();
-    replace(place, build());
-  }, { rootMargin: "300px 0px" });
-  watch.observe(place);
+/** A part of what is fetched: until it is there `room` is kept for it, so that little moves when it comes. `load()` renews it. */
+export function kept(build, room = "8rem") {
+  const place = h("div", { class: "kept", style: { "--room": room } }, build());
   place.load = () => place.firstElementChild?.load?.();
   return place;
 }
 
-/** A list of the API below a lazy part: it asks for its first page at once. */
+/** A list of the API below a kept part: it asks for its first page at once. */
 export function begun(element) {
   element.load();
   return element;

@@ -5,7 +5,7 @@ import { confirm, open } from "./dialog.js";
 import { h } from "./dom.js";
 import { plural, when, words } from "./format.js";
 import { badge, copyButton, empty, facts, field, list, notify, section, table } from "./parts.js";
-import { begun, lazy, renew } from "./security-parts.js";
+import { begun, kept, renew } from "./security-parts.js";
 
 const ROLES = {
   owner: "Everything, members included.",
@@ -18,7 +18,7 @@ const NAMES = Object.keys(ROLES).map((role) => [role, words(role)]);
 
 export function members(context) {
   const mayChange = context.role === "owner";
-  const found = lazy(() => begun(list((cursor) => get(ofOrg("/members"), { limit: 25, cursor }),
+  const found = kept(() => begun(list((cursor) => get(ofOrg("/members"), { limit: 25, cursor }),
     (items) => table("Members", columns(context, mayChange, () => renew(found)), items), () => empty("No member", "Nobody belongs to this organization."))), "20rem");
   const button = mayChange
     ? h("button", { type: "button", class: "button", onclick: async () => { if (await addMember()) renew(found); } }, "Add a member") : null;
@@ -104,7 +104,7 @@ function removeMember(context, member) {
 }
 
 export function sessions() {
-  const found = lazy(() => begun(list((cursor) => get("/v1/me/sessions", { limit: 20, cursor }),
+  const found = kept(() => begun(list((cursor) => get("/v1/me/sessions", { limit: 20, cursor }),
     (items) => table("Your sessions", [
       ["Browser", (session) => [h("span", { class: "name" }, browser(session.user_agent)), session.current ? [" ", badge("this one", "good")] : null,
         session.user_agent ? h("details", {}, h("summary", {}, "As it calls itself"), h("code", {}, session.user_agent)) : null]],

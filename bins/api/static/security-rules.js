@@ -5,7 +5,7 @@ import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { number, plural, words } from "./format.js";
 import { badge, choice, facts, field, loaded, notify, scopes, section, status, table } from "./parts.js";
-import { ENVIRONMENTS, lazy, renew, saveSettings, settings } from "./security-parts.js";
+import { ENVIRONMENTS, kept, renew, saveSettings, settings } from "./security-parts.js";
 
 const isAdmin = (context) => ["owner", "admin"].includes(context.role);
 
@@ -13,7 +13,7 @@ const isAdmin = (context) => ["owner", "admin"].includes(context.role);
 export function lifespans(context) {
   const body = context.role === "developer"
     ? h("p", { class: "quiet" }, "Owners, admins and auditors see these settings. How long a key may live at most stands where you make one.")
-    : lazy(() => {
+    : kept(() => {
       const shown = loaded(() => Promise.all([settings(), get("/v1/scopes")]), ([now, matrix]) => parts(context, now, matrix, () => renew(shown)));
       return shown;
     }, "31rem");
@@ -102,7 +102,7 @@ const ACTIONS = { none: "Nothing by itself", disable_key: "Disable the key", lim
 
 /** Every rule that opens alerts, with what is in force. */
 export function alertRules(context) {
-  const body = lazy(() => {
+  const body = kept(() => {
     const shown = loaded(() => get(ofOrg("/alert-rules")), ({ items }) => table("Alert rules", [
       ["Rule", (rule) => [h("span", { class: "name" }, rule.title), h("details", {}, h("summary", {}, "What to do"), h("p", { class: "quiet" }, rule.advice))]],
       ["Severity", (rule) => status(rule.severity), "one-line"],

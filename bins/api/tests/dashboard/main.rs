@@ -35,3 +35,4 @@ mod desk;
 mod kit;
 mod pages;
 mod prepared;
+mod security;
