@@ -24,20 +24,21 @@ export function organizationList(context) {
     }, "2.5rem");
   return section("Organization's allowlist", {
     id: "organization-list", actions,
-    lead: "Holds every key of the organization: a call has to come from this list and from the key's own. It doesn't hold sign-ins to this dashboard.",
+    lead: "Holds every key of the organization: a call has to come from this list and from the key's own. "
+      + "It doesn't hold sign-ins to this dashboard.",
   }, body);
 }
 
 function listButtons(context, cidrs, changed) {
-  const change = h("button", { type: "button", class: "button", onclick: async () => { if (await changeList(context, cidrs)) changed(); } }, cidrs ? "Change the list" : "Set a list");
-  const drop = cidrs && h("button", { type: "button", class: "button", onclick: async () => { if (await dropList()) changed(); } }, "Remove the list");
-  return [change, drop];
+  const button = (label, does) => h("button", { type: "button", class: "button", onclick: async () => { if (await does()) changed(); } }, label);
+  return [button(cidrs ? "Change the list" : "Set a list", () => changeList(context, cidrs)), cidrs && button("Remove the list", dropList)];
 }
 
 function changeList(context, cidrs) {
   return confirm("Organization's allowlist", {
     text: h("p", { class: "note warn" }, h("b", {}, "A wrong list locks callers out. "),
-      "As soon as it is saved, a call with any key of the organization from any other address is refused with 403, even where the key's own list allows the address."),
+      "As soon as it is saved, a call with any key of the organization from any other address is refused with 403, ",
+      "even where the key's own list allows the address."),
     fields: field({
       label: "Networks, one a line", name: "allowed_cidrs", rows: 6, value: (cidrs ?? []).join("\n"), required: true, autofocus: true,
       hint: "IPv4 or IPv6 with a prefix length, such as 203.0.113.0/24 or 2001:db8::/48; single addresses too. At most 50.",
@@ -91,7 +92,8 @@ function columns(context, add) {
     ["Key", (key) => [keyLink(key), h("br"), h("code", {}, key.hint)]],
     ["Environment", (key) => words(key.environment)],
     ["Allowed from", (key) => allowed(key)],
-    ["Last used", (key) => [when(key.last_used_at), key.last_used_ips.length ? h("div", { class: "quiet" }, `from ${key.last_used_ips.slice(0, 2).join(", ")}`) : null]],
+    ["Last used", (key) => [when(key.last_used_at),
+      key.last_used_ips.length ? h("div", { class: "quiet" }, `from ${key.last_used_ips.slice(0, 2).join(", ")}`) : null]],
     ...(context.role === "auditor" ? [] : [actions]),
   ];
 }
@@ -103,13 +105,19 @@ function allowed(key) {
 
 /** Why a key wants a look: title, what it means and what to do, and what to say beside each key. */
 const REASONS = {
-  no_allowlist: ["No allowlist", "Whoever gets hold of the token can use it from anywhere. Give the key a list.", (key) => [when(key.last_used_at), " last used"]],
-  allow_any: ["Networks of any width", "Somebody has allowed this key a list of any width, which may let in everybody. Narrow it when you can.", (key) => [number(key.allowed_cidrs?.length ?? 0), " in the list"]],
-  wide_allowlist: ["A wide allowlist", "The list lets in far more addresses than one caller has. Narrow it to those that the key is used from.", (key) => h("code", {}, key.allowed_cidrs?.[0] ?? "")],
-  all_scopes: ["Every scope", "The key may do all that its environment allows. Take away what its caller doesn't need.", (key) => plural(key.scopes.length, "scope")],
+  no_allowlist: ["No allowlist", "Whoever gets hold of the token can use it from anywhere. Give the key a list.",
+    (key) => [when(key.last_used_at), " last used"]],
+  allow_any: ["Networks of any width", "Somebody has allowed this key a list of any width, which may let in everybody. Narrow it when you can.",
+    (key) => [number(key.allowed_cidrs?.length ?? 0), " in the list"]],
+  wide_allowlist: ["A wide allowlist", "The list lets in far more addresses than one caller has. Narrow it to those that the key is used from.",
+    (key) => h("code", {}, key.allowed_cidrs?.[0] ?? "")],
+  all_scopes: ["Every scope", "The key may do all that its environment allows. Take away what its caller doesn't need.",
+    (key) => plural(key.scopes.length, "scope")],
   unused_30_days: ["Not used for 30 days", "Revoke what nobody needs any more.", (key) => ["last used ", when(key.last_used_at)]],
-  ends_within_14_days: ["Ends within 14 days", "Rotate the key before its end: its callers are refused from then on.", (key) => ["ends ", when(key.expires_at)]],
-  never_rotated: ["Never rotated", "The key still has the token that it was made with. Rotate it, or switch Auto-Rotate on.", (key) => ["made ", when(key.created_at)]],
+  ends_within_14_days: ["Ends within 14 days", "Rotate the key before its end: its callers are refused from then on.",
+    (key) => ["ends ", when(key.expires_at)]],
+  never_rotated: ["Never rotated", "The key still has the token that it was made with. Rotate it, or switch Auto-Rotate on.",
+    (key) => ["made ", when(key.created_at)]],
 };
 
 /** Keys that want a look, by reason. */
@@ -117,11 +125,11 @@ export function attention(context, add) {
   const found = kept(() => loaded(() => get(ofOrg("/inventory")), ({ reasons }) => {
     const names = [...new Set([...Object.keys(REASONS), ...Object.keys(reasons)])];
     const some = names.filter((name) => reasons[name]?.length);
-    const none = names.filter((name) => reasons[name]?.length === 0);
+    const none = names.filter((name) => reasons[name]?.length === 0).map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase());
     if (!some.length) return empty("Nothing to do", "No key stands out.");
     return [
       some.map((name) => reason(context, add, name, reasons[name])),
-      none.length ? h("p", { class: "quiet" }, `No key stands under: ${none.map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase()).join(", ")}.`) : null,
+      none.length ? h("p", { class: "quiet" }, `No key stands under: ${none.join(", ")}.`) : null,
     ];
   }), "17rem");
   const element = section("Keys that want a look", { id: "attention", lead: "A key stands under each of its reasons." }, found);
@@ -144,7 +152,9 @@ function reason(context, add, name, keys) {
     shown.append(begun(list(slices(keys), rows, () => null)));
   };
   const give = name === "no_allowlist" && context.role !== "auditor"
-    ? h("p", {}, h("button", { type: "button", class: "button small", onclick: () => add({ keys: keys.slice(0, 200), create: true }) }, "Give them a list"))
+    ? h("p", {}, h("button", {
+      type: "button", class: "button small", onclick: () => add({ keys: keys.slice(0, 200), create: true }),
+    }, "Give them a list"))
     : null;
   return h("details", { class: "fold", ontoggle: start },
     h("summary", {}, h("span", { class: "name" }, title), " ", badge(plural(keys.length, "key"), name === "never_rotated" ? "" : "warn")),

@@ -53,7 +53,8 @@ export function networks(list, notes = {}, most = 4) {
   const shown = list.length > most + 1 ? most : list.length;
   return [
     h("ul", { class: "bare" }, list.slice(0, shown).map(item)),
-    shown < list.length ? h("details", {}, h("summary", {}, `${list.length - shown} more`), h("ul", { class: "bare" }, list.slice(shown).map(item))) : null,
+    shown < list.length ? h("details", {}, h("summary", {}, `${list.length - shown} more`),
+      h("ul", { class: "bare" }, list.slice(shown).map(item))) : null,
   ];
 }
 
@@ -108,8 +109,10 @@ function confirmEnds(change, keys) {
   const count = plural(keys.length, "key");
   return confirm(`End ${count} now?`, {
     text: [
-      `With this change ${count} ${keys.length === 1 ? "is" : "are"} older than a key may be: calls with ${keys.length === 1 ? "it" : "them"} are refused at once, and for good.`,
-      h("ul", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Keys that would end" }, keys.map((key) => h("li", {}, keyLink(key)))),
+      `With this change ${count} ${keys.length === 1 ? "is" : "are"} older than a key may be: `
+        + `calls with ${keys.length === 1 ? "it" : "them"} are refused at once, and for good.`,
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Keys that would end" },
+        h("ul", { class: "bare roomy" }, keys.map((key) => h("li", {}, keyLink(key))))),
       "Rotate first what is still needed.",
     ],
     label: `Save and end ${count}`, danger: true, act: () => patch(ofOrg("/settings"), { ...change, confirm: true }),

@@ -29,9 +29,11 @@ function told(context) {
   const heard = kept(() => notices(context), "26rem");
   // Who hears what changes with the endpoints below, which are changed in dialogs.
   const left = (changes) => changes.some(({ removedNodes }) => [...removedNodes].some((node) => node.nodeName === "DIALOG"));
-  if (context.role !== "developer") new MutationObserver((changes) => { if (left(changes)) heard.load(); }).observe(document.body, { childList: true });
+  const watch = new MutationObserver((changes) => { if (left(changes)) heard.load(); });
+  if (context.role !== "developer") watch.observe(document.body, { childList: true });
   return section("Notices, webhooks and Slack", {
-    id: "webhooks", lead: "What programs and people are told of by themselves. Each event goes to the endpoints and Slack channels that have asked for it.",
+    id: "webhooks",
+    lead: "What programs and people are told of by themselves. Each event goes to the endpoints and Slack channels that have asked for it.",
   }, heard, context.role === "developer" ? null : kept(() => webhooks({}), "20rem"));
 }
 

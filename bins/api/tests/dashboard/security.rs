@@ -1,7 +1,6 @@
 //! 'Security Controls': from where keys may be used, how long they live, who belongs here, and who is told of what.
 
 use serde_json::{Value, json};
-use statuspulse_policy::Role;
 use statuspulse_testkit::{Person, eventually};
 
 use crate::{
@@ -9,6 +8,8 @@ use crate::{
     checks::Check,
     desk::{Desk, Look, Seeded},
 };
+
+mod people;
 
 const PAGE: &str = "/security";
 const KEYS: &str = "/v1/orgs/acme/keys";
@@ -19,16 +20,8 @@ const OFFICE: &str = "203.0.113.0/24";
 /// From where all tests call.
 const HERE: &str = "127.0.0.1/32";
 const SUBMIT: &str = "dialog:last-of-type form [type=submit]";
-const SECTIONS: [&str; 8] = [
-    "organization-list",
-    "key-lists",
-    "attention",
-    "lifespans",
-    "webhooks",
-    "members",
-    "sessions",
-    "alert-rules",
-];
+const SECTIONS: [&str; 8] =
+    ["organization-list", "key-lists", "attention", "lifespans", "webhooks", "members", "sessions", "alert-rules"];
 
 impl Look<'_> {
     /// Makes names unique.
@@ -116,7 +109,8 @@ async fn every_section_is_there_and_clean() {
     desk.key(&json!({"name": "<img src=x onerror=alert(1)>", "allowed_cidrs": [OFFICE, "198.51.100.0/24", HERE, "2001:db8:42::/48",
         "192.0.2.0/28", "192.0.2.32/28"], "allowlist_notes": notes}))
     .await;
-    desk.key(&json!({"name": "deploys-of-the-eu-cluster-with-a-name-that-does-not-end", "environment": "staging"})).await;
+    desk.key(&json!({"name": "deploys-of-the-eu-cluster-with-a-name-that-does-not-end", "environment": "staging"}))
+        .await;
     desk.key(&json!({"name": "wide", "environment": "analytics", "allowed_cidrs": ["10.0.0.0/8"]})).await;
     desk.keys(12).await;
     desk.in_every_look(async |look| {
@@ -169,7 +163,9 @@ async fn a_range_is_added_to_chosen_keys_after_a_look_at_what_it_would_refuse() 
 
         chromium.clear_and_fill("dialog [name=add]", &wrong.replace(".7/24", ".0/24")).await;
         chromium.press(SUBMIT).await;
-        chromium.wait_text("dialog .note", "would have refused 0 of 3 calls. 1 key without a list stays as it is").await;
+        chromium
+            .wait_text("dialog .note", "would have refused 0 of 3 calls. 1 key without a list stays as it is")
+            .await;
         chromium.press("dialog [name=create_lists]").await;
         chromium.wait_text("dialog .note", "would have refused 2 of 3 calls.").await;
         look.is_clean("security-range-preview").await;
@@ -395,83 +391,73 @@ async fn what_developers_hand_out_and_what_an_old_token_leads_to_is_chosen() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs chromium and npm"]
-async fn a_member_is_added_with_a_password_changes_role_and_goes() {
+async fn a_rule_gets_another_threshold_and_does_something_by_itself() {
     let desk = Desk::new().await;
-    desk.chromium.allow_clipboard(&desk.scene.issuer()).await;
     desk.in_every_look(async |look| {
         let (desk, chromium) = (look.desk, &look.desk.chromium);
-        let email = format!("ada-{}@example.test", look.tag());
-        let role = async || {
-            let members = desk.read(MEMBERS).await["items"].clone();
-            let found = members.as_array().unwrap().iter().find(|member| member["email"] == email.as_str());
-            found.map(|member| member["role"].as_str().unwrap().to_owned())
+        let rule = async || {
+            let rules = desk.read("/v1/orgs/acme/alert-rules").await["items"].clone();
+            let found = rules.as_array().unwrap().iter().find(|rule| rule["rule"] == "call_rate").unwrap().clone();
+            json!([found["threshold"], found["action"], found["action_limit"]])
         };
+        let edit = "button[aria-label='Edit: Calls far above what one key may need']";
+        let row = format!("#alert-rules tr:has({edit})");
         desk.security().await;
-        desk.at("members").await;
-        chromium.press("#members .panel-head button").await;
-        chromium.focuses("dialog [name=email]").await;
-        chromium.fill("dialog [name=email]", &email).await;
-        chromium.fill("dialog [name=name]", "<img src=x onerror=alert(1)>").await;
-        chromium.select("dialog [name=role]", "developer").await;
-        look.is_clean("security-member").await;
+        desk.at("alert-rules").await;
+        chromium.press(edit).await;
+        chromium.clear_and_fill("dialog [name=threshold]", "1000000001").await;
+        chromium.select("dialog [name=action]", "limit_rate").await;
+        chromium.fill("dialog [name=action_limit]", "60").await;
         chromium.press(SUBMIT).await;
-        let password = chromium.text("dialog pre").await;
-        look.is_clean("security-member-password").await;
-        // It is shown once: nothing closes it by mistake.
-        chromium.key(Key::Escape).await;
-        chromium.press("dialog .actions button").await;
-        eventually("the password is copied", async || chromium.clipboard().await == password).await;
-        chromium.press("dialog .actions .strong").await;
-        chromium.vanishes("dialog").await;
-        chromium.wait_text("#members", "<img src=x onerror=alert(1)>").await;
-        assert_eq!(chromium.count("#members img").await, 0, "a name is markup");
-        assert!(!chromium.text("body").await.contains(&password), "the password is still there");
-        let ada = desk.scene.world.server.sign_in(&email, &password).await;
-        let reads = async |path: &str| desk.scene.world.server.as_(&ada, "GET", path, &json!({})).await.status;
-        assert_eq!((role().await.as_deref(), reads(SETTINGS).await), (Some("developer"), 403));
+        chromium.wait_text("dialog [data-field=threshold] .field-error", "1,000,000,000").await;
+        chromium.focuses("dialog [name=threshold]").await;
+        look.is_clean_but_for("security-rule-refused", &Check::default().status(422)).await;
+        assert_eq!(rule().await, json!([5_000, "none", null]));
 
-        let change = format!("button[aria-label='Change role: {email}']");
-        chromium.press(&change).await;
-        chromium.select("dialog [name=role]", "auditor").await;
-        look.is_clean("security-member-role").await;
+        chromium.clear_and_fill("dialog [name=threshold]", "250").await;
         chromium.press(SUBMIT).await;
         chromium.vanishes("dialog").await;
-        assert_eq!((role().await.as_deref(), reads(SETTINGS).await), (Some("auditor"), 200));
-        chromium.focuses(&change).await;
+        chromium.wait_text(&row, "250 in 1 minute").await;
+        chromium.wait_text(&row, "to 60 a minute").await;
+        assert_eq!(rule().await, json!([250, "limit_rate", 60]));
 
-        chromium.press(&format!("button[aria-label='Remove: {email}']")).await;
-        chromium.shows("dialog .danger").await;
-        look.is_clean("security-member-remove").await;
-        chromium.press("dialog .danger").await;
-        chromium.vanishes(&change).await;
-        assert_eq!((role().await, reads(KEYS).await), (None, 404));
+        chromium.focuses(edit).await;
+        chromium.key(Key::Enter).await;
+        chromium.clear_and_fill("dialog [name=threshold]", "").await;
+        chromium.select("dialog [name=action]", "none").await;
+        look.is_clean("security-rule").await;
+        chromium.press(SUBMIT).await;
+        chromium.vanishes("dialog").await;
+        chromium.wait_text(&row, "5,000 in 1 minute").await;
+        assert_eq!(rule().await, json!([5_000, "none", null]));
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs chromium and npm"]
-async fn the_last_owner_can_neither_step_down_nor_leave() {
+async fn nobody_would_hear_that_a_key_ends_until_an_endpoint_does() {
     let desk = Desk::new().await;
     desk.in_every_look(async |look| {
         let (desk, chromium) = (look.desk, &look.desk.chromium);
-        let email = &desk.scene.world.owner().email;
         desk.security().await;
-        desk.at("members").await;
-        chromium.press(&format!("button[aria-label='Change role: {email}']")).await;
-        chromium.select("dialog [name=role]", "admin").await;
+        desk.at("webhooks").await;
+        chromium.wait_text("#webhooks .note.warn", "Nobody would hear that a key ends.").await;
+        chromium.press("#webhooks .webhook-add button").await;
+        // Nothing is sent there: no key ends in this test.
+        chromium.fill("dialog [name=url]", "https://hooks.example.test/statuspulse").await;
+        look.is_clean("security-webhook").await;
         chromium.press(SUBMIT).await;
-        chromium.wait_text("dialog .problem", "this is the last owner of the organization").await;
-        look.is_clean_but_for("security-last-owner", &Check::default().status(409)).await;
-        chromium.key(Key::Escape).await;
+        chromium.press("dialog .actions .strong").await;
         chromium.vanishes("dialog").await;
-        chromium.press(&format!("button[aria-label='Remove: {email}']")).await;
-        assert!(chromium.attribute(SUBMIT, "disabled").await.is_some(), "the address has to be typed");
-        chromium.fill("dialog [name=typed]", email).await;
-        chromium.press(SUBMIT).await;
-        chromium.wait_text("dialog .problem", "this is the last owner of the organization").await;
-        let members = desk.read(MEMBERS).await;
-        assert_eq!(members["items"][0]["role"], "owner", "{members}");
+        chromium.vanishes("#webhooks .note.warn").await;
+        chromium.wait_text("#webhooks table", "1 endpoint").await;
+        chromium.script("document.querySelector('#webhooks').scrollIntoView()").await;
+        look.is_clean("security-heard").await;
+        chromium.press("#webhooks .cards .panel-actions button:last-child").await;
+        chromium.press("dialog .danger").await;
+        chromium.vanishes("dialog").await;
+        chromium.shows("#webhooks .note.warn").await;
     })
     .await;
 }
