@@ -57,6 +57,9 @@ impl Desk {
     /// Scrolls to a section when all of the page is there.
     async fn at(&self, section: &str) {
         self.chromium.vanishes("main [aria-busy=true]").await;
+        // Painted first: what comes and scrolls within one frame counts as a jump.
+        let painted = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
+        self.chromium.script_async(painted).await;
         self.chromium.script(&format!("document.getElementById('{section}').scrollIntoView()")).await;
     }
 
