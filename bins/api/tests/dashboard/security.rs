@@ -56,7 +56,7 @@ impl Desk {
 
     /// Scrolls to a section when all of the page is there.
     async fn at(&self, section: &str) {
-        self.chromium.vanishes("main [aria-busy=true]").await;
+        self.chromium.vanishes("main [aria-busy=true]:not([hidden], [hidden] *)").await;
         // Painted first: what comes and scrolls within one frame counts as a jump.
         let painted = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
         self.chromium.script_async(painted).await;
@@ -451,6 +451,7 @@ async fn nobody_would_hear_that_a_key_ends_until_an_endpoint_does() {
         chromium.fill("dialog [name=url]", "https://hooks.example.test/statuspulse").await;
         look.is_clean("security-webhook").await;
         chromium.press(SUBMIT).await;
+        chromium.shows("dialog pre").await;
         chromium.press("dialog .actions .strong").await;
         chromium.vanishes("dialog").await;
         chromium.vanishes("#webhooks .note.warn").await;
