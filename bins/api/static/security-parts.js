@@ -110,7 +110,7 @@ function confirmEnds(change, keys) {
   return confirm(`End ${count} now?`, {
     text: [
       `With this change ${count} ${keys.length === 1 ? "is" : "are"} older than a key may be: `
-        + `calls with ${keys.length === 1 ? "it" : "them"} are refused at once, and for good.`,
+        + `calls with ${keys.length === 1 ? "it" : "them"} are refused at once.`,
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Keys that would end" },
         h("ul", { class: "bare roomy" }, keys.map((key) => h("li", {}, keyLink(key))))),
       "Rotate first what is still needed.",
