@@ -6,7 +6,7 @@ import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { number, plural, when, words } from "./format.js";
 import { badge, empty, field, filters, list, loaded, section, table } from "./parts.js";
-import { ENVIRONMENTS, askOver, atEntries, begun, keyLink, lazy, networks, renew, saveSettings, settings, slices } from "./security-parts.js";
+import { ENVIRONMENTS, askOver, atEntries, begun, keyLink, kept, networks, renew, saveSettings, settings, slices } from "./security-parts.js";
 
 /** The list to which all keys are held, whatever their own says. */
 export function organizationList(context) {
@@ -14,7 +14,7 @@ export function organizationList(context) {
   const mayChange = ["owner", "admin"].includes(context.role);
   const body = context.role === "developer"
     ? h("p", { class: "quiet" }, "Owners, admins and auditors see this list.")
-    : lazy(() => {
+    : kept(() => {
       const shown = loaded(settings, ({ allowed_cidrs: cidrs }) => {
         if (mayChange) replace(actions, listButtons(context, cidrs, () => renew(shown)));
         return cidrs
@@ -25,7 +25,8 @@ export function organizationList(context) {
     }, "2.5rem");
   return section("Organization's allowlist", {
     id: "organization-list", actions,
-    lead: "Holds every key of the organization: a call has to come from this list and from the key's own. It doesn't hold sign-ins to this dashboard.",
+    lead: "Holds every key of the organization: a call has to come from this list and from the key's own. "
+      + "It doesn't hold sign-ins to this dashboard.",
   }, body);
 }
 
@@ -40,7 +41,8 @@ function listButtons(context, cidrs, changed) {
 function changeList(context, cidrs) {
   return confirm("Organization's allowlist", {
     text: h("p", { class: "note warn" }, h("b", {}, "A wrong list locks callers out. "),
-      "As soon as it is saved, a call with any key of the organization from any other address is refused with 403, even where the key's own list allows the address."),
+      "As soon as it is saved, a call with any key of the organization from any other address is refused with 403, ",
+      "even where the key's own list allows the address."),
     fields: field({
       label: "Networks, one a line", name: "allowed_cidrs", rows: 6, value: (cidrs ?? []).join("\n"), required: true, autofocus: true,
       hint: "IPv4 or IPv6 with a prefix length, such as 203.0.113.0/24 or 2001:db8::/48; single addresses too. At most 50.",
@@ -74,7 +76,7 @@ function dropList() {
 
 /** All keys with their lists. `add({keys})` opens the dialog that adds ranges to them. */
 export function keyLists(context, add) {
-  const lists = lazy(() => {
+  const lists = kept(() => {
     const found = list((cursor) => get(ofOrg("/keys"), { status: "active", ...form.values(), limit: 10, cursor }),
       (items) => table("Keys and their allowlists", columns(context, add), items),
       () => empty("No key found", "Look for another part of the name, or in another environment."));
@@ -102,7 +104,8 @@ function columns(context, add) {
     ["Key", (key) => [keyLink(key), h("br"), h("code", {}, key.hint)]],
     ["Environment", (key) => words(key.environment)],
     ["Allowed from", (key) => allowed(key)],
-    ["Last used", (key) => [when(key.last_used_at), key.last_used_ips.length ? h("div", { class: "quiet" }, `from ${key.last_used_ips.slice(0, 2).join(", ")}`) : null]],
+    ["Last used", (key) => [when(key.last_used_at),
+      key.last_used_ips.length ? h("div", { class: "quiet" }, `from ${key.last_used_ips.slice(0, 2).join(", ")}`) : null]],
     ...(context.role === "auditor" ? [] : [actions]),
   ];
 }
@@ -114,25 +117,31 @@ function allowed(key) {
 
 /** Why a key wants a look: title, what it means and what to do, and what to say beside each key. */
 const REASONS = {
-  no_allowlist: ["No allowlist", "Whoever gets hold of the token can use it from anywhere. Give the key a list.", (key) => [when(key.last_used_at), " last used"]],
-  allow_any: ["Networks of any width", "Somebody has allowed this key a list of any width, which may let in everybody. Narrow it when you can.", (key) => [number(key.allowed_cidrs?.length ?? 0), " in the list"]],
-  wide_allowlist: ["A wide allowlist", "The list lets in far more addresses than one caller has. Narrow it to those that the key is used from.", (key) => h("code", {}, key.allowed_cidrs?.[0] ?? "")],
-  all_scopes: ["Every scope", "The key may do all that its environment allows. Take away what its caller doesn't need.", (key) => plural(key.scopes.length, "scope")],
+  no_allowlist: ["No allowlist", "Whoever gets hold of the token can use it from anywhere. Give the key a list.",
+    (key) => [when(key.last_used_at), " last used"]],
+  allow_any: ["Networks of any width", "Somebody has allowed this key a list of any width, which may let in everybody. Narrow it when you can.",
+    (key) => [number(key.allowed_cidrs?.length ?? 0), " in the list"]],
+  wide_allowlist: ["A wide allowlist", "The list lets in far more addresses than one caller has. Narrow it to those that the key is used from.",
+    (key) => h("code", {}, key.allowed_cidrs?.[0] ?? "")],
+  all_scopes: ["Every scope", "The key may do all that its environment allows. Take away what its caller doesn't need.",
+    (key) => plural(key.scopes.length, "scope")],
   unused_30_days: ["Not used for 30 days", "Revoke what nobody needs any more.", (key) => ["last used ", when(key.last_used_at)]],
-  ends_within_14_days: ["Ends within 14 days", "Rotate the key before its end: its callers are refused from then on.", (key) => ["ends ", when(key.expires_at)]],
-  never_rotated: ["Never rotated", "The key still has the token that it was made with. Rotate it, or switch Auto-Rotate on.", (key) => ["made ", when(key.created_at)]],
+  ends_within_14_days: ["Ends within 14 days", "Rotate the key before its end: its callers are refused from then on.",
+    (key) => ["ends ", when(key.expires_at)]],
+  never_rotated: ["Never rotated", "The key still has the token that it was made with. Rotate it, or switch Auto-Rotate on.",
+    (key) => ["made ", when(key.created_at)]],
 };
 
 /** Keys that want a look, by reason. */
 export function attention(context, add) {
-  const found = lazy(() => loaded(() => get(ofOrg("/inventory")), ({ reasons }) => {
+  const found = kept(() => loaded(() => get(ofOrg("/inventory")), ({ reasons }) => {
     const names = [...new Set([...Object.keys(REASONS), ...Object.keys(reasons)])];
     const some = names.filter((name) => reasons[name]?.length);
-    const none = names.filter((name) => reasons[name]?.length === 0);
+    const none = names.filter((name) => reasons[name]?.length === 0).map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase());
     if (!some.length) return empty("Nothing to do", "No key stands out.");
     return [
       some.map((name) => reason(context, add, name, reasons[name])),
-      none.length ? h("p", { class: "quiet" }, `No key stands under: ${none.map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase()).join(", ")}.`) : null,
+      none.length ? h("p", { class: "quiet" }, `No key stands under: ${none.join(", ")}.`) : null,
     ];
   }), "17rem");
   const element = section("Keys that want a look", { id: "attention", lead: "A key stands under each of its reasons." }, found);
@@ -155,7 +164,9 @@ function reason(context, add, name, keys) {
     shown.append(begun(list(slices(keys), rows, () => null)));
   };
   const give = name === "no_allowlist" && context.role !== "auditor"
-    ? h("p", {}, h("button", { type: "button", class: "button small", onclick: () => add({ keys: keys.slice(0, 200), create: true }) }, "Give them a list"))
+    ? h("p", {}, h("button", {
+      type: "button", class: "button small", onclick: () => add({ keys: keys.slice(0, 200), create: true }),
+    }, "Give them a list"))
     : null;
   return h("details", { class: "fold", ontoggle: start },
     h("summary", {}, h("span", { class: "name" }, title), " ", badge(plural(keys.length, "key"), name === "never_rotated" ? "" : "warn")),

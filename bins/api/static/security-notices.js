@@ -19,7 +19,8 @@ const NOTICES = [
 export function notices(context) {
   if (context.role === "developer") return noticeTable();
   return loaded(() => all(ofOrg("/webhooks")), (endpoints) => {
-    const hears = (event) => endpoints.filter((endpoint) => endpoint.status === "active" && !endpoint.key_id && endpoint.events.includes(event)).length;
+    const listening = endpoints.filter((endpoint) => endpoint.status === "active" && !endpoint.key_id);
+    const hears = (event) => listening.filter((endpoint) => endpoint.events.includes(event)).length;
     return [hears("key.expiring") ? null : unheard(context), noticeTable(hears)];
   });
 }

@@ -2,27 +2,20 @@
 
 import { ApiError, get, ofOrg, pageUrl, patch } from "./api.js";
 import { confirm } from "./dialog.js";
-import { h, replace } from "./dom.js";
+import { h } from "./dom.js";
 import { plural } from "./format.js";
 import { complain, notify, run } from "./parts.js";
 
 export const ENVIRONMENTS = ["production", "staging", "analytics"];
 
-/** A part that is made when it comes near the view: a long page asks for what somebody looks at. `load()` renews what is there.
- *  Until then `room` is kept for it, so that little moves when it comes. */
-export function lazy(build, room = "8rem") {
-  const place = h("div", { class: "lazy", style: { "--room": room } });
-  const watch = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    watch.disconnect();
-    replace(place, build());
-  }, { rootMargin: "300px 0px" });
-  watch.observe(place);
+/** A part of what is fetched: until it is there `room` is kept for it, so that little moves when it comes. `load()` renews it. */
+export function kept(build, room = "8rem") {
+  const place = h("div", { class: "kept", style: { "--room": room } }, build());
   place.load = () => place.firstElementChild?.load?.();
   return place;
 }
 
-/** A list of the API below a lazy part: it asks for its first page at once. */
+/** A list of the API below a kept part: it asks for its first page at once. */
 export function begun(element) {
   element.load();
   return element;
@@ -60,7 +53,8 @@ export function networks(list, notes = {}, most = 4) {
   const shown = list.length > most + 1 ? most : list.length;
   return [
     h("ul", { class: "bare" }, list.slice(0, shown).map(item)),
-    shown < list.length ? h("details", {}, h("summary", {}, `${list.length - shown} more`), h("ul", { class: "bare" }, list.slice(shown).map(item))) : null,
+    shown < list.length ? h("details", {}, h("summary", {}, `${list.length - shown} more`),
+      h("ul", { class: "bare" }, list.slice(shown).map(item))) : null,
   ];
 }
 
@@ -127,8 +121,10 @@ function confirmEnds(change, keys) {
   const count = plural(keys.length, "key");
   return confirm(`End ${count} now?`, {
     text: [
-      `With this change ${count} ${keys.length === 1 ? "is" : "are"} older than a key may be: calls with ${keys.length === 1 ? "it" : "them"} are refused at once, and for good.`,
-      h("ul", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Keys that would end" }, keys.map((key) => h("li", {}, keyLink(key)))),
+      `With this change ${count} ${keys.length === 1 ? "is" : "are"} older than a key may be: `
+        + `calls with ${keys.length === 1 ? "it" : "them"} are refused at once.`,
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Keys that would end" },
+        h("ul", { class: "bare roomy" }, keys.map((key) => h("li", {}, keyLink(key))))),
       "Rotate first what is still needed.",
     ],
     label: `Save and end ${count}`, danger: true, act: () => patch(ofOrg("/settings"), { ...change, confirm: true }),

@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { plural, when, words } from "./format.js";
 import { showOnce } from "./once.js";
 import { badge, copyButton, empty, facts, field, list, notify, section, table } from "./parts.js";
-import { begun, lazy, renew } from "./security-parts.js";
+import { begun, kept, renew } from "./security-parts.js";
 
 const ROLES = {
   owner: "Everything, members included.",
@@ -19,12 +19,14 @@ const NAMES = Object.keys(ROLES).map((role) => [role, words(role)]);
 
 export function members(context) {
   const mayChange = context.role === "owner";
-  const found = lazy(() => begun(list((cursor) => get(ofOrg("/members"), { limit: 25, cursor }),
-    (items) => table("Members", columns(context, mayChange, () => renew(found)), items), () => empty("No member", "Nobody belongs to this organization."))), "20rem");
+  const found = kept(() => begun(list((cursor) => get(ofOrg("/members"), { limit: 25, cursor }),
+    (items) => table("Members", columns(context, mayChange, () => renew(found)), items),
+    () => empty("No member", "Nobody belongs to this organization."))), "20rem");
   const button = mayChange
     ? h("button", { type: "button", class: "button", onclick: async () => { if (await addMember()) renew(found); } }, "Add a member") : null;
   return section("Members and roles", { id: "members", actions: button }, found,
-    h("details", { class: "fold" }, h("summary", {}, "What each role may do"), facts(Object.entries(ROLES).map(([role, text]) => [words(role), text]))));
+    h("details", { class: "fold" }, h("summary", {}, "What each role may do"),
+      facts(Object.entries(ROLES).map(([role, text]) => [words(role), text]))));
 }
 
 function columns(context, mayChange, changed) {
@@ -32,12 +34,14 @@ function columns(context, mayChange, changed) {
     type: "button", class: "button small", "aria-label": `${label}: ${name}`, onclick: async () => { if (await does()) changed(); },
   }, label);
   return [
-    ["Member", (member) => [h("span", { class: "name" }, member.name), member.id === context.user.id ? [" ", badge("you")] : null, h("br"), h("span", { class: "quiet" }, member.email)]],
+    ["Member", (member) => [h("span", { class: "name" }, member.name), member.id === context.user.id ? [" ", badge("you")] : null, h("br"),
+      h("span", { class: "quiet" }, member.email)]],
     ["Role", (member) => words(member.role), "one-line"],
     ["Since", (member) => when(member.created_at)],
     ["Last sign-in", (member) => when(member.last_sign_in_at, "not signed in")],
     ...(mayChange ? [["Actions", (member) => h("div", { class: "panel-actions" },
-      act("Change role", member.email, () => changeRole(context, member)), act("Remove", member.email, () => removeMember(context, member))), "end"]] : []),
+      act("Change role", member.email, () => changeRole(context, member)),
+      act("Remove", member.email, () => removeMember(context, member))), "end"]] : []),
   ];
 }
 
@@ -49,7 +53,8 @@ async function addMember() {
       field({ label: "Name", name: "name", autocomplete: "off", maxlength: 100, hint: "Optional. Somebody who has an account keeps the own name." }),
       roleField("developer"),
     ],
-    label: "Add", act: ({ email, name, role }) => post(ofOrg("/members"), { email: email.trim(), role, ...(name.trim() ? { name: name.trim() } : {}) }),
+    label: "Add",
+    act: ({ email, name, role }) => post(ofOrg("/members"), { email: email.trim(), role, ...(name.trim() ? { name: name.trim() } : {}) }),
   });
   if (!added) return false;
   if (added.password) await showPassword(added);
@@ -103,7 +108,7 @@ function removeMember(context, member) {
 }
 
 export function sessions() {
-  const found = lazy(() => begun(list((cursor) => get("/v1/me/sessions", { limit: 20, cursor }),
+  const found = kept(() => begun(list((cursor) => get("/v1/me/sessions", { limit: 20, cursor }),
     (items) => table("Your sessions", [
       ["Browser", (session) => [h("span", { class: "name" }, browser(session.user_agent)), session.current ? [" ", badge("this one", "good")] : null,
         session.user_agent ? h("details", {}, h("summary", {}, "As it calls itself"), h("code", {}, session.user_agent)) : null]],
@@ -112,12 +117,15 @@ export function sessions() {
       ["Last seen", (session) => when(session.last_seen_at)],
       ["Ends", (session) => when(session.expires_at)],
       ["Actions", (session) => (session.current ? h("span", { class: "quiet" }, "in use") : h("button", {
-        type: "button", class: "button small", "aria-label": `End the session of ${browser(session.user_agent)} from ${session.ip ?? "an unknown address"}`,
+        type: "button", class: "button small",
+        "aria-label": `End the session of ${browser(session.user_agent)} from ${session.ip ?? "an unknown address"}`,
         onclick: async () => { if (await endOne(session)) renew(found); },
       }, "End")), "end"],
     ], items), () => empty("No session", "You are signed in nowhere else."))), "20rem");
   const all = h("button", { type: "button", class: "button", onclick: async () => { if (await endOthers()) renew(found); } }, "End all others");
-  return section("Your sessions", { id: "sessions", actions: all, lead: "Where you are signed in. End what you don't know, and change your password then." }, found);
+  return section("Your sessions", {
+    id: "sessions", actions: all, lead: "Where you are signed in. End what you don't know, and change your password then.",
+  }, found);
 }
 
 function endOne(session) {
@@ -140,9 +148,10 @@ function endOthers() {
   });
 }
 
-const BROWSERS = [["Edg", "Edge"], ["OPR/", "Opera"], ["SamsungBrowser", "Samsung Internet"], ["Firefox/", "Firefox"], ["FxiOS", "Firefox"], ["CriOS", "Chrome"],
-  ["Chrome/", "Chrome"], ["Safari/", "Safari"], ["curl/", "curl"]];
-const SYSTEMS = [["iPhone", "iPhone"], ["iPad", "iPad"], ["Android", "Android"], ["CrOS", "ChromeOS"], ["Windows", "Windows"], ["Mac OS X", "macOS"], ["Linux", "Linux"]];
+const BROWSERS = [["Edg", "Edge"], ["OPR/", "Opera"], ["SamsungBrowser", "Samsung Internet"], ["Firefox/", "Firefox"], ["FxiOS", "Firefox"],
+  ["CriOS", "Chrome"], ["Chrome/", "Chrome"], ["Safari/", "Safari"], ["curl/", "curl"]];
+const SYSTEMS = [["iPhone", "iPhone"], ["iPad", "iPad"], ["Android", "Android"], ["CrOS", "ChromeOS"],
+  ["Windows", "Windows"], ["Mac OS X", "macOS"], ["Linux", "Linux"]];
 
 /** "Firefox on Linux". Browsers name others, too, so the order matters. */
 export function browser(agent) {

@@ -24,7 +24,8 @@ export async function addRanges({ keys = [], create = false } = {}) {
     const target = whichKeys(chosen, () => stale());
     const lists = choice({
       name: "create_lists", checked: create, label: "Create lists for keys that have none",
-      hint: "Such a key may be used from anywhere today. With its new list it may be used from these ranges only: all other callers are refused at once. Without this it stays as it is.",
+      hint: "Such a key may be used from anywhere today. With its new list it may be used from these ranges only: "
+        + "all other callers are refused at once. Without this it stays as it is.",
     });
     const preview = h("button", { type: "submit", class: "button" }, "Preview");
     const add = h("button", { type: "button", class: "button strong", disabled: true, onclick: () => run(add, send, failed) }, "Add");
@@ -144,7 +145,8 @@ function pick(chosen, changed) {
   const boxes = (items) => {
     const place = h("div", { class: "picks", role: "group", "aria-label": "Keys" });
     place.add = (more) => place.append(...more.map((key) => choice({
-      label: [key.name, " ", h("span", { class: "quiet" }, `${words(key.environment)} · ${key.allowed_cidrs ? plural(key.allowed_cidrs.length, "range") : "no list"}`)],
+      label: [key.name, " ", h("span", { class: "quiet" },
+        `${words(key.environment)} · ${key.allowed_cidrs ? plural(key.allowed_cidrs.length, "range") : "no list"}`)],
       checked: chosen.has(key.id), dataset: { key: key.id },
       onchange: (event) => {
         if (event.target.checked) chosen.set(key.id, key);
@@ -215,7 +217,8 @@ const UNCHANGED = {
 function resultOf({ changed, unchanged }, known, close) {
   const named = (entry) => keyLink({ name: entry.id, ...known.get(entry.id), ...entry });
   return h("div", { class: "stack" },
-    h("p", { class: "note" }, `${plural(changed.length, "key")} changed, ${number(unchanged.length)} left as ${unchanged.length === 1 ? "it was" : "they were"}.`),
+    h("p", { class: "note" },
+      `${plural(changed.length, "key")} changed, ${number(unchanged.length)} left as ${unchanged.length === 1 ? "it was" : "they were"}.`),
     changed.length ? [h("h3", {}, "Changed"), begun(list(slices(changed), (items) => table("Changed keys", [
       ["Key", named],
       ["Allowed from", (key) => networks(key.allowed_cidrs ?? [], key.allowlist_notes, 3)],

@@ -5,7 +5,7 @@ import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { number, plural, words } from "./format.js";
 import { badge, choice, facts, field, loaded, notify, scopes, section, status, table } from "./parts.js";
-import { ENVIRONMENTS, askOver, differing, lazy, renew, saveSettings, settings } from "./security-parts.js";
+import { ENVIRONMENTS, askOver, differing, kept, renew, saveSettings, settings } from "./security-parts.js";
 
 const isAdmin = (context) => ["owner", "admin"].includes(context.role);
 
@@ -13,7 +13,7 @@ const isAdmin = (context) => ["owner", "admin"].includes(context.role);
 export function lifespans(context) {
   const body = context.role === "developer"
     ? h("p", { class: "quiet" }, "Owners, admins and auditors see these settings. How long a key may live at most stands where you make one.")
-    : lazy(() => {
+    : kept(() => {
       const shown = loaded(() => Promise.all([settings(), get("/v1/scopes")]), ([now, matrix]) => parts(context, now, matrix, () => renew(shown)));
       return shown;
     }, "31rem");
@@ -33,7 +33,8 @@ function parts(context, now, matrix, changed) {
       facts([
         ...ENVIRONMENTS.map((name) => [words(name), plural(now.max_lifespan_days[name], "day"), longest(matrix, name) > now.max_lifespan_days[name]
           ? h("span", { class: "quiet" }, ` of ${longest(matrix, name)}`) : null]),
-        ["Keys that nobody uses", now.unused_key_days ? `are switched off after ${now.unused_key_days} days, two weeks after a warning` : h("span", { class: "quiet" }, "stay on")],
+        ["Keys that nobody uses", now.unused_key_days
+          ? `are switched off after ${now.unused_key_days} days, two weeks after a warning` : h("span", { class: "quiet" }, "stay on")],
       ])),
     part("What developers may hand out", "what developers may hand out", changeScopes,
       h("p", { class: "quiet" }, "A developer makes, changes and rotates keys within these scopes. Owners and admins hand out every scope."),
@@ -51,9 +52,10 @@ function changeLifespans(now, matrix) {
     value: now.max_lifespan_days[name], hint: `Days; 1 to ${longest(matrix, name)}. Empty: ${longest(matrix, name)}`,
   });
   return confirm("How long a key may live", {
-    text: "A shorter span holds for keys that are there, too: counted from when their token was made. Keys that would end at once are named before anything is saved.",
+    text: "A shorter span holds for keys that are there, too: counted from when their token was made. "
+      + "Keys that would end at once are named before anything is saved.",
     fields: [
-      h("div", { class: "pair" }, ENVIRONMENTS.map(days)),
+      h("div", { class: "pair thirds" }, ENVIRONMENTS.map(days)),
       field({
         label: "Switch off keys that nobody uses, after days", name: "unused_key_days", type: "number", min: 30, max: 365, inputmode: "numeric",
         value: now.unused_key_days ?? "", hint: "30 to 365, with a warning two weeks before. Empty: never",
@@ -75,13 +77,16 @@ const count = (text) => (text === "" ? null : Number(text));
 function changeScopes(now, matrix) {
   const held = new Set(now.developer_scopes);
   const resource = ({ name, description, scopes: of }) => h("fieldset", {}, h("legend", {}, words(name)), h("p", { class: "hint" }, description),
-    of.map((scope) => choice({ name: "scope", value: scope.name, checked: held.has(scope.name), label: h("code", {}, scope.name), hint: scope.description })));
+    of.map((scope) => choice({
+      name: "scope", value: scope.name, checked: held.has(scope.name), label: h("code", {}, scope.name), hint: scope.description,
+    })));
   const standard = choice({
     name: "standard", label: "The service's own choice", hint: "All but the scopes that manage credentials. What is ticked below doesn't count then.",
   });
   return confirm("What developers may hand out", {
     text: "Keys that are there keep what they have. A developer can't rotate a key that holds more than this.",
-    fields: [standard, h("div", { class: "field scope-choices", dataset: { field: "developer_scopes" } }, matrix.resources.map(resource), h("p", { class: "field-error" }))],
+    fields: [standard, h("div", { class: "field scope-choices", dataset: { field: "developer_scopes" } },
+      matrix.resources.map(resource), h("p", { class: "field-error" }))],
     label: "Save", wide: true,
     act: (values, form) => saveSettings({
       developer_scopes: values.standard ? null : [...form.querySelectorAll("[name=scope]:checked")].map((box) => box.value),
@@ -91,14 +96,16 @@ function changeScopes(now, matrix) {
 
 const REUSE = {
   alert: ["Open an alert", "The call is refused and an alert names both versions. The current token goes on working."],
-  kill: ["Revoke the key", "The call is refused, an alert is opened, and the current token is revoked as well: whoever has the old one may have the new one. Callers that weren't told of the rotation can end a key so."],
+  kill: ["Revoke the key", "The call is refused, an alert is opened, and the current token is revoked as well: "
+    + "whoever has the old one may have the new one. Callers that weren't told of the rotation can end a key so."],
 };
 
 function changePolicy(now) {
   return confirm("When a rotated token is used after its end", {
     text: "It may be a caller that was forgotten, or somebody who has stolen it.",
     fields: h("fieldset", { class: "field", dataset: { field: "reuse_policy" } }, h("legend", {}, "What then"),
-      Object.entries(REUSE).map(([value, [label, hint]]) => choice({ type: "radio", name: "reuse_policy", value, checked: now.reuse_policy === value, label, hint })),
+      Object.entries(REUSE).map(([value, [label, hint]]) =>
+        choice({ type: "radio", name: "reuse_policy", value, checked: now.reuse_policy === value, label, hint })),
       h("p", { class: "field-error" })),
     label: "Save", act: (values) => saveSettings({ reuse_policy: values.reuse_policy }),
   });
@@ -108,12 +115,14 @@ const ACTIONS = { none: "Nothing by itself", disable_key: "Disable the key", lim
 
 /** Every rule that opens alerts, with what is in force. */
 export function alertRules(context) {
-  const body = lazy(() => {
+  const body = kept(() => {
     const shown = loaded(() => get(ofOrg("/alert-rules")), ({ items }) => table("Alert rules", [
-      ["Rule", (rule) => [h("span", { class: "name" }, rule.title), h("details", {}, h("summary", {}, "What to do"), h("p", { class: "quiet" }, rule.advice))]],
+      ["Rule", (rule) => [h("span", { class: "name" }, rule.title),
+        h("details", {}, h("summary", {}, "What to do"), h("p", { class: "quiet" }, rule.advice))]],
       ["Severity", (rule) => status(rule.severity), "one-line"],
       ["Opens at", opensAt],
-      ["Then", (rule) => [actionOf(rule), rule.keys.length ? h("div", { class: "quiet" }, `${plural(rule.keys.length, "key has its own setting", "keys have their own settings")}`) : null]],
+      ["Then", (rule) => [actionOf(rule),
+        rule.keys.length ? h("div", { class: "quiet" }, plural(rule.keys.length, "key has its own setting", "keys have their own settings")) : null]],
       ...(isAdmin(context) ? [["Actions", (rule) => (rule.takes_threshold || rule.takes_action ? h("button", {
         type: "button", class: "button small", "aria-label": `Edit: ${rule.title}`, onclick: async () => { if (await editRule(rule)) renew(shown); },
       }, "Edit") : h("span", { class: "quiet" }, "fixed")), "end"]] : []),
@@ -142,7 +151,8 @@ function span(seconds) {
 
 function actionOf(rule) {
   if (rule.action === "none") return h("span", { class: "quiet" }, rule.takes_action ? "nothing by itself" : "people are told");
-  return [badge(ACTIONS[rule.action] ?? words(rule.action), "warn"), rule.action_limit ? h("div", { class: "quiet" }, `to ${number(rule.action_limit)} a minute`) : null];
+  return [badge(ACTIONS[rule.action] ?? words(rule.action), "warn"),
+    rule.action_limit ? h("div", { class: "quiet" }, `to ${number(rule.action_limit)} a minute`) : null];
 }
 
 function editRule(rule) {
@@ -154,8 +164,10 @@ function editRule(rule) {
   show(rule.action);
   const fields = [
     rule.takes_threshold ? field({
-      label: UNITS[rule.rule] ? `Threshold: ${UNITS[rule.rule]}` : `Threshold within ${span(rule.window_seconds)}`, name: "threshold", type: "number", min: 1, inputmode: "numeric",
-      value: rule.threshold === rule.default_threshold ? "" : rule.threshold, placeholder: String(rule.default_threshold), hint: `Empty: the rule's own, ${number(rule.default_threshold)}`,
+      label: UNITS[rule.rule] ? `Threshold: ${UNITS[rule.rule]}` : `Threshold within ${span(rule.window_seconds)}`,
+      name: "threshold", type: "number", min: 1, inputmode: "numeric",
+      value: rule.threshold === rule.default_threshold ? "" : rule.threshold, placeholder: String(rule.default_threshold),
+      hint: `Empty: the rule's own, ${number(rule.default_threshold)}`,
     }) : null,
     rule.takes_action ? [field({
       label: "When it opens", name: "action", options: Object.entries(ACTIONS), value: rule.action, onchange: (event) => show(event.target.value),

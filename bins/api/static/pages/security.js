@@ -4,7 +4,7 @@ import { h, replace } from "../dom.js";
 import { section } from "../parts.js";
 import { attention, keyLists, organizationList } from "../security-allowlists.js";
 import { notices } from "../security-notices.js";
-import { lazy, renew } from "../security-parts.js";
+import { kept, renew } from "../security-parts.js";
 import { members, sessions } from "../security-people.js";
 import { addRanges } from "../security-ranges.js";
 import { alertRules, lifespans } from "../security-rules.js";
@@ -26,13 +26,15 @@ export async function start(main, context) {
 }
 
 function told(context) {
-  const heard = lazy(() => notices(context), "26rem");
+  const heard = kept(() => notices(context), "26rem");
   // Who hears what changes with the endpoints below, which are changed in dialogs.
   const left = (changes) => changes.some(({ removedNodes }) => [...removedNodes].some((node) => node.nodeName === "DIALOG"));
-  if (context.role !== "developer") new MutationObserver((changes) => { if (left(changes)) heard.load(); }).observe(document.body, { childList: true });
+  const watch = new MutationObserver((changes) => { if (left(changes)) heard.load(); });
+  if (context.role !== "developer") watch.observe(document.body, { childList: true });
   return section("Notices, webhooks and Slack", {
-    id: "webhooks", lead: "What programs and people are told of by themselves. Each event goes to the endpoints and Slack channels that have asked for it.",
-  }, heard, context.role === "developer" ? null : lazy(() => webhooks({}), "20rem"));
+    id: "webhooks",
+    lead: "What programs and people are told of by themselves. Each event goes to the endpoints and Slack channels that have asked for it.",
+  }, heard, context.role === "developer" ? null : kept(() => webhooks({}), "20rem"));
 }
 
 /** The page is long: links to its sections. */

@@ -42,3 +42,4 @@ mod overview;
 mod pages;
 mod prepared;
 mod words;
+mod security;
