@@ -29,6 +29,8 @@ mod stage;
 #[path = "../support/api.rs"]
 mod support;
 
+mod alerts;
+mod audit;
 mod axe;
 mod checks;
 mod desk;
