@@ -15,9 +15,9 @@ function escape(character) {
   return `\\u{${character.codePointAt(0).toString(16).padStart(4, "0")}}`;
 }
 
-/** The same as an element of a direction of its own. */
+/** The same as an element of a direction of its own, which may be broken behind its signs rather than within its words. */
 export function inert(text, name) {
-  return h("bdi", { class: name }, escaped(text));
+  return h("bdi", { class: name }, escaped(text).split(/(?<=[/_.@])/).map((part, index) => [index ? h("wbr") : null, part]));
 }
 
 /** A value as JSON of several lines: the breaks between them are ours, those within texts are escaped. */

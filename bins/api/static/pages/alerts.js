@@ -72,7 +72,9 @@ export async function start(main) {
     };
     const alerts = list((cursor) => get(ofOrg("/alerts"), { ...form.values(), status: name, limit: PAGE, cursor }),
       (items) => rows(items, changed), none);
-    return { name, alerts, element: section(title, { id: name }, alerts) };
+    const element = section(title, { id: name }, alerts);
+    element.hidden = true;
+    return { name, alerts, element };
   });
   const visible = () => groups.filter(({ name }) => [undefined, name].includes(form.values().status));
   const reload = () => Promise.all(visible().map(({ alerts }) => alerts.load()));
@@ -81,10 +83,13 @@ export async function start(main) {
     await reload();
     if (document.activeElement === document.body) main.querySelector(`[data-alert="${CSS.escape(id)}"]`)?.focus();
   }
-  function show() {
-    for (const group of groups) group.element.hidden = true;
+  /** A list that comes for the first time waits for those above it, so that nothing that is read moves. */
+  async function show() {
+    const wanted = visible();
+    for (const group of groups) group.element.hidden ||= !wanted.includes(group);
+    wanted[0].element.hidden = false;
+    await reload();
     for (const group of visible()) group.element.hidden = false;
-    return reload();
   }
   // Below the lists, since it comes after them: nothing has to make room.
   const told = h("div", {});
@@ -98,6 +103,6 @@ export async function start(main) {
   form.offer(rules.items);
   if (silent) {
     told.append(h("p", { class: "note" }, "Nobody is told of alerts yet: no webhook or Slack endpoint gets ", h("code", {}, "alert.opened"),
-      ". An owner or admin adds one with ", h("code", {}, `POST ${ofOrg("/webhooks")}`), "."));
+      mayChange ? ". Add one in " : ". An owner or admin adds one in ", h("a", { href: `${pageUrl("/security")}#webhooks` }, "Security Controls"), "."));
   }
 }

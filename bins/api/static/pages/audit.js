@@ -204,6 +204,14 @@ function explorer(form, known, asked, said) {
   let ids = [];
   let newest = null;
   let oldest = null;
+  let refused = false;
+
+  function begin() {
+    ids = [];
+    newest = null;
+    oldest = null;
+    shown = null;
+  }
 
   function note(events) {
     for (const { occurred_at: at } of events) {
@@ -214,24 +222,23 @@ function explorer(form, known, asked, said) {
 
   async function fetchPage(cursor) {
     clearErrors(form, said);
+    refused = false;
     if (mustChoose(form)) return { items: [], next_cursor: null };
     try {
       const [page] = await Promise.all([get(ofOrg("/audit/events"), { ...form.values(), limit: PAGE, cursor }), asked]);
       return page;
     } catch (error) {
-      if (error.errors?.length) showErrors(form, said, error);
-      throw error;
+      if (cursor || !error.errors?.length) throw error;
+      // Told at the filter: once is enough, and what was shown before isn't what is asked for now.
+      showErrors(form, said, error);
+      refused = true;
+      return { items: [], next_cursor: null };
     }
   }
 
   /** Only of a page that is shown: what was asked for before may come later. */
   function accepted(page, cursor) {
-    if (!cursor) {
-      ids = [];
-      newest = null;
-      oldest = null;
-      shown = null;
-    }
+    if (!cursor) begin();
     ids.push(...page.items.map((event) => event.id));
     note(page.items);
   }
@@ -241,6 +248,7 @@ function explorer(form, known, asked, said) {
       const text = ownKeys(known).length || known.more ? "Choose one of your keys above to see its events." : "You have made no key yet.";
       return empty("As a developer you see the events of your own keys", `${text} An owner, admin or auditor sees everything.`);
     }
+    if (refused) return empty("Nothing was looked for", "Correct the filter that is marked above, or clear the filters.");
     const filtered = Object.keys(form.values()).length > 0;
     return empty(filtered ? "No event matches" : "Nothing has happened yet", filtered ? "Widen the time or take a filter away." : null,
       filtered ? h("button", { type: "button", class: "button", onclick: () => form.clear() }, "Clear filters") : null);

@@ -4,7 +4,7 @@ use std::{env, fs, panic::AssertUnwindSafe, path::Path};
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use statuspulse_testkit::eventually;
+use statuspulse_testkit::{Person, eventually};
 
 use crate::{
     browser::{Chromium, Scheme},
@@ -62,10 +62,14 @@ impl Desk {
 
     /// Signs the owner in, as people do.
     pub(crate) async fn sign_in(&self) {
-        let owner = self.scene.world.owner();
+        self.sign_in_as(self.scene.world.owner()).await;
+    }
+
+    /// Signs somebody in.
+    pub(crate) async fn sign_in_as(&self, person: &Person) {
         self.open("/login").await;
-        self.chromium.fill("#email", &owner.email).await;
-        self.chromium.fill("#password", &owner.password).await;
+        self.chromium.fill("#email", &person.email).await;
+        self.chromium.fill("#password", &person.password).await;
         self.chromium.press("form[action='/login'] button").await;
         self.chromium.vanishes("#password").await;
     }

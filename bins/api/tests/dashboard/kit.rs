@@ -199,7 +199,7 @@ async fn a_page_is_told_the_colours_of_the_system_also_when_it_is_opened_again()
 async fn fields_take_what_a_person_gives_them() {
     let main = "<input id=\"name\" value=\"old\"><select id=\"kind\"><option value=\"a\">A<option value=\"b\">B</select>\
                 <p id=\"said\" class=\"quiet\"></p>";
-    let program = "addEventListener('change', () => { said.textContent = `${document.getElementById('name').value} ${kind.value}` })";
+    let program = "kind.addEventListener('input', () => { said.textContent = `${document.getElementById('name').value} ${kind.value}` })";
     let visit = Visit::of(main, program).await;
     visit.chromium.clear_and_fill("#name", "new").await;
     visit.chromium.select("#kind", "b").await;

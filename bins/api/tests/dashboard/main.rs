@@ -29,7 +29,9 @@ mod stage;
 #[path = "../support/api.rs"]
 mod support;
 
+mod alerts;
 mod apps;
+mod audit;
 mod axe;
 mod checks;
 mod desk;
@@ -41,5 +43,5 @@ mod kit;
 mod overview;
 mod pages;
 mod prepared;
-mod words;
 mod security;
+mod words;

@@ -295,9 +295,11 @@ impl Chromium {
         self.fill(selector, text).await;
     }
 
-    /// Waits until the option of a `select` is there, and chooses it as a person does.
+    /// Waits until the option of a `select` is there, and chooses it as a person does, by typing its words: what chromedriver
+    /// presses tells the page of a `change` but of no `input`.
     pub(crate) async fn select(&self, selector: &str, value: &str) {
-        self.press(&format!("{selector} option[value=\"{value}\"]")).await;
+        let words = self.text(&format!("{selector} option[value=\"{value}\"]")).await;
+        self.fill(selector, &words).await;
     }
 
     /// Waits until it is there.
