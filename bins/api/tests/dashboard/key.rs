@@ -31,7 +31,7 @@ impl Desk {
     }
 
     /// Makes so many calls that are accepted and so many that aren't, and waits until the key's past tells them.
-    async fn calls(&self, key: &Seeded, accepted: usize, refused: usize) {
+    async fn uses(&self, key: &Seeded, accepted: usize, refused: usize) {
         let server = &self.scene.world.server;
         for _ in 0..accepted {
             assert_eq!(server.judged(&key.token).await.status, 200);
@@ -59,7 +59,7 @@ async fn the_page_of_a_key_tells_its_calls_and_narrows_it_to_what_they_needed() 
         let name = look.own("Deploy");
         let key =
             desk.key(&json!({"name": name, "scopes": ["checks:read", "incidents:write", "metrics:export"]})).await;
-        desk.calls(&key, 4, 2).await;
+        desk.uses(&key, 4, 2).await;
         desk.sign_in().await;
         look.opens(&key).await;
         chromium.wait_text("h1", &name).await;

@@ -75,10 +75,6 @@ impl Desk {
         self.asks("GET", path, &json!({})).await
     }
 
-    async fn shown(&self, key: &Seeded) -> Value {
-        self.read(&format!("{KEYS}/{}", key.id)).await
-    }
-
     /// Waits until calls with a key are answered so.
     async fn judges(&self, key: &Seeded, status: u16) {
         let judged = async || self.scene.world.server.judged(&key.token).await.status == status;
