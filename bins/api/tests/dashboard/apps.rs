@@ -87,7 +87,7 @@ async fn an_app_is_registered_with_what_was_chosen_and_a_bad_address_is_told_at_
         chromium.wait_text("dialog .uri:nth-child(2) .field-error", "Plain http is for 127.0.0.1 and [::1] only").await;
         desk.press_named("dialog", "Register").await;
         let row = "[data-field='redirect_uris[1]']";
-        chromium.wait_text(&format!("{row} .field-error"), "A redirect uri is `https`").await;
+        chromium.wait_text(&format!("{row} .field-error"), "A redirect uri is https").await;
         chromium.focuses(&format!("{row} input")).await;
         assert_eq!(desk.values("dialog [name=redirect_uri]").await, uris);
         let kept = "['scopes', 'require_state', 'require_pkce'].map((name) => document.querySelectorAll(`dialog [name=${name}]:checked`).length)";
