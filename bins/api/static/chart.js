@@ -65,7 +65,8 @@ function plot(title, summary, buckets, rects, say) {
   });
   function show(index) {
     if (!buckets[index]) return;
-    mark.setAttribute("x", index);
+    // Moved by a transform: a browser takes another place in the layout for a jump of the page when the pointer only rests there.
+    mark.style.setProperty("transform", `translateX(${index}px)`);
     mark.classList.add("shown");
     slider.value = index;
     readout.textContent = say(buckets[index]);
