@@ -5,10 +5,11 @@ use statuspulse_policy::Role;
 use statuspulse_testkit::eventually;
 
 use crate::{
-    browser::{Chromium, Key},
+    browser::Key,
     checks::Check,
     desk::{Desk, Look, Seeded},
     server::CHECKS,
+    words::press,
 };
 
 /// A name that would be more than text if a page let it.
@@ -45,16 +46,6 @@ impl Desk {
 
 fn row(list: &str, alert: &str) -> String {
     format!("#{list} a.row-link[data-alert=\"{alert}\"]")
-}
-
-/// Presses the button of the open alert with these words.
-async fn press_words(chromium: &Chromium, words: &str) {
-    let mark = format!(
-        "[...document.querySelectorAll('dialog button')].some((it) => it.innerText.trim() === {0} && (it.dataset.pressed = {0}))",
-        json!(words)
-    );
-    eventually(&format!("there is `{words}` to press"), async || chromium.script(&mark).await == json!(true)).await;
-    chromium.press(&format!("dialog [data-pressed={}]", json!(words))).await;
 }
 
 fn named(look: &Look<'_>, name: &str) -> String {
@@ -145,7 +136,7 @@ async fn an_alert_is_taken_and_then_resolved_with_a_note() {
         desk.sign_in().await;
         desk.open("/alerts").await;
         chromium.press(&row("open", &id)).await;
-        press_words(chromium, "Acknowledge").await;
+        press(chromium, "dialog", "Acknowledge").await;
         chromium.wait_text(DONE, "Acknowledged").await;
         let owner = json!(desk.scene.world.owner().email);
         let taken = desk.alert_about(&key).await;
@@ -154,12 +145,12 @@ async fn an_alert_is_taken_and_then_resolved_with_a_note() {
 
         // No note, blanks, a secret: told at the field, and nothing is lost.
         chromium.fill(NOTE, "  ").await;
-        press_words(chromium, "Resolve").await;
+        press(chromium, "dialog", "Resolve").await;
         chromium.wait_text("dialog [data-field=note] .field-error", " ").await;
         chromium.focuses(NOTE).await;
         let note = format!("It was the key {}", key.token);
         chromium.clear_and_fill(NOTE, &note).await;
-        press_words(chromium, "Resolve").await;
+        press(chromium, "dialog", "Resolve").await;
         chromium.wait_text("dialog [data-field=note] .field-error", "hint or ID").await;
         let kept = "document.querySelector('dialog [name=note]').value";
         assert_eq!(chromium.script(kept).await, json!(note));
@@ -199,7 +190,7 @@ async fn somebody_else_takes_over_what_was_acknowledged() {
     desk.sign_in_as(&admin).await;
     desk.open("/alerts").await;
     desk.chromium.press(&row("acknowledged", &id)).await;
-    press_words(&desk.chromium, "Take over").await;
+    press(&desk.chromium, "dialog", "Take over").await;
     desk.chromium.wait_text(DONE, "the alert is yours").await;
     assert_eq!(desk.alert_about(&key).await["acknowledged_by"]["email"], json!(admin.email));
 }

@@ -11,6 +11,7 @@ use crate::{
     desk::{Desk, Look},
     http::{Ask, Reply},
     loopback::Site,
+    words::{lacks, press},
 };
 
 /// A name that would be a program, were it ever read as markup.
@@ -42,7 +43,7 @@ async fn authenticates(desk: &Desk, id: &str, secret: &str) -> bool {
 async fn store(desk: &Desk) -> (String, String) {
     desk.chromium.shows(".once + .once pre").await;
     let [id, secret] = <[String; 2]>::try_from(desk.texts(".once pre").await).unwrap();
-    desk.press_named("dialog", "I have stored it").await;
+    press(&desk.chromium, "dialog", "I have stored it").await;
     desk.chromium.vanishes("dialog").await;
     (id, secret)
 }
@@ -80,12 +81,12 @@ async fn an_app_is_registered_with_what_was_chosen_and_a_bad_address_is_told_at_
         let uris = ["https://app.example/cb", "http://app.example/cb", "https://app.example/other"];
         for (index, uri) in uris.iter().enumerate() {
             if index > 0 {
-                desk.press_named("dialog", "Add another").await;
+                press(chromium, "dialog", "Add another").await;
             }
             chromium.fill(&format!("dialog .uri:nth-child({}) input", index + 1), uri).await;
         }
         chromium.wait_text("dialog .uri:nth-child(2) .field-error", "Plain http is for 127.0.0.1 and [::1] only").await;
-        desk.press_named("dialog", "Register").await;
+        press(chromium, "dialog", "Register").await;
         let row = "[data-field='redirect_uris[1]']";
         chromium.wait_text(&format!("{row} .field-error"), "A redirect uri is https").await;
         chromium.focuses(&format!("{row} input")).await;
@@ -95,7 +96,7 @@ async fn an_app_is_registered_with_what_was_chosen_and_a_bad_address_is_told_at_
         look.is_clean_but_for("app-refused", &Check::default().status(422)).await;
 
         chromium.clear_and_fill(&format!("{row} input"), "https://app.example/two").await;
-        desk.press_named("dialog", "Register").await;
+        press(chromium, "dialog", "Register").await;
         chromium.shows(".once pre").await;
         chromium.key(Key::Escape).await;
         chromium.key(Key::Escape).await;
@@ -142,8 +143,8 @@ async fn a_public_app_has_no_secret_and_no_way_around_pkce() {
         assert_eq!(desk.texts("dialog .uri .field-error").await, [""]);
         chromium.press("dialog [name=scopes][value='monitoring:read']").await;
         look.is_clean("app-public").await;
-        desk.press_named("dialog", "Register").await;
-        desk.press_named("dialog", "Go on").await;
+        press(chromium, "dialog", "Register").await;
+        press(chromium, "dialog", "Go on").await;
         let page = chromium.arrives(&desk.url("/apps?app=")).await;
         chromium.wait_text("main", &name).await;
         let app = read(desk, &parameter(&page, "app").unwrap()).await;
@@ -169,21 +170,21 @@ async fn a_second_secret_takes_over_and_the_true_reason_of_a_failure_is_told() {
         let app = app_with(desk, json!({"name": of_look(look, "Rotating")})).await;
         desk.sign_in().await;
         desk.open(&format!("/apps?app={}", app.app)).await;
-        desk.press_named("main", "Add a secret").await;
+        press(chromium, "main", "Add a secret").await;
         chromium.fill("dialog [name=label]", HOSTILE).await;
         chromium.select("dialog [name=overlap_seconds]", "3600").await;
         look.is_clean("app-add-secret").await;
-        desk.press_named("dialog", "Add the secret").await;
+        press(chromium, "dialog", "Add the secret").await;
         let (_, second) = store(desk).await;
         assert!(authenticates(desk, &app.id, &app.secret).await && authenticates(desk, &app.id, &second).await);
 
         let first = format!("Revoke Secret …{}", &app.secret[app.secret.len() - 4..]);
-        desk.press_named("main", &first).await;
+        press(chromium, "main", &first).await;
         chromium.wait_text("dialog", "It stops working at once").await;
-        desk.press_named("dialog", "Revoke the secret").await;
+        press(chromium, "dialog", "Revoke the secret").await;
         chromium.wait_text("main", "the only one").await;
         assert_eq!(chromium.count("main img").await, 0);
-        assert!(!desk.offers("main", &first).await);
+        assert!(lacks(chromium, "main", &first).await);
         eventually("the first has ended", async || !authenticates(desk, &app.id, &app.secret).await).await;
         assert!(authenticates(desk, &app.id, &second).await);
 
@@ -191,7 +192,7 @@ async fn a_second_secret_takes_over_and_the_true_reason_of_a_failure_is_told() {
         authenticates(desk, &app.id, &second.replace("sp_cs_", "sp_cs_0")).await;
         let reasons = ["secret_unknown", "secret_ended"];
         eventually("the reasons are on the page", async || {
-            desk.press_named("main", "Look again").await;
+            press(chromium, "main", "Look again").await;
             let told = chromium.text("main").await;
             reasons.iter().all(|reason| told.contains(reason))
         })
@@ -213,7 +214,7 @@ async fn the_flow_is_tried_from_the_page_and_all_access_is_ended_there() {
         let page = format!("/apps?app={}", app.app);
         desk.sign_in().await;
         desk.open(&page).await;
-        desk.press_named("main", "Try the flow").await;
+        press(chromium, "main", "Try the flow").await;
         chromium.shows("dialog pre").await;
         look.is_clean("app-try").await;
         let link = "dialog a.button.strong";
@@ -242,8 +243,8 @@ async fn the_flow_is_tried_from_the_page_and_all_access_is_ended_there() {
         assert!(active().await);
 
         desk.open(&page).await;
-        desk.press_named("main", "End all access of this app").await;
-        desk.press_named("dialog", "End all access").await;
+        press(chromium, "main", "End all access of this app").await;
+        press(chromium, "dialog", "End all access").await;
         chromium.wait_text("#notices", "1 access ended").await;
         eventually("the token is dead", async || !active().await).await;
     })
@@ -260,10 +261,10 @@ async fn an_app_is_changed_suspended_resumed_and_deleted_by_its_name() {
         let app = app_with(desk, json!({"name": of_look(look, "Before")})).await;
         desk.sign_in().await;
         desk.open(&format!("/apps?app={}", app.app)).await;
-        desk.press_named("main", "Edit").await;
+        press(chromium, "main", "Edit").await;
         chromium.clear_and_fill("dialog [name=name]", &name).await;
         chromium.press("dialog [name=require_pkce]").await;
-        desk.press_named("dialog", "Save").await;
+        press(chromium, "dialog", "Save").await;
         chromium.wait_text("main h2", &name).await;
         let after = read(desk, &app.app).await;
         assert_eq!(
@@ -271,25 +272,25 @@ async fn an_app_is_changed_suspended_resumed_and_deleted_by_its_name() {
             (&json!(name), &json!(false), &json!(true))
         );
 
-        desk.press_named("main", "Suspend").await;
+        press(chromium, "main", "Suspend").await;
         chromium.wait_text("dialog", "Nothing is issued any more").await;
         look.is_clean("app-suspend").await;
-        desk.press_named("dialog", "Suspend").await;
+        press(chromium, "dialog", "Suspend").await;
         chromium.wait_text("main", "all of its tokens are refused").await;
-        assert!(!desk.offers("main", "Try the flow").await);
+        assert!(lacks(chromium, "main", "Try the flow").await);
         eventually("it is refused", async || !authenticates(desk, &app.id, &app.secret).await).await;
         look.is_clean("app-suspended").await;
-        desk.press_named("main", "Resume").await;
-        desk.press_named("dialog", "Resume").await;
+        press(chromium, "main", "Resume").await;
+        press(chromium, "dialog", "Resume").await;
         chromium.vanishes("main .note.warn").await;
         eventually("it is let in", async || authenticates(desk, &app.id, &app.secret).await).await;
 
-        desk.press_named("main", "Delete the app").await;
+        press(chromium, "main", "Delete the app").await;
         chromium.fill("dialog [name=typed]", "something else").await;
         assert_eq!(chromium.attribute("dialog [type=submit]", "disabled").await.as_deref(), Some(""));
         chromium.clear_and_fill("dialog [name=typed]", &name).await;
         look.is_clean("app-delete").await;
-        desk.press_named("dialog", "Delete the app").await;
+        press(chromium, "dialog", "Delete the app").await;
         eventually("the list is back", async || chromium.url().await == desk.url("/apps")).await;
         chromium.wait_text("main", "No app yet").await;
         let left = desk.asks("GET", "/v1/orgs/acme/apps", &json!({})).await;
@@ -339,10 +340,10 @@ async fn an_auditor_reads_apps_and_is_offered_no_change() {
         desk.signs_in(&auditor).await;
         chromium.wait_text("main", "Nothing was refused").await;
         for words in ["Edit", "Suspend", "Add a secret", "Delete the app", "End all access of this app"] {
-            assert!(!desk.offers("main", words).await, "{words}");
+            assert!(lacks(chromium, "main", words).await, "{words}");
         }
         look.is_clean("app-of-an-auditor").await;
-        desk.press_named("main", "All apps").await;
+        press(chromium, "main", "All apps").await;
         chromium.wait_text("main", "App 1").await;
         assert_eq!(chromium.count("#actions button").await, 0);
     })

@@ -10,6 +10,7 @@ use crate::{
     checks::Check,
     desk::{Desk, Look, Seeded},
     server::CHECKS,
+    words::press,
 };
 
 /// What somebody may call a key, or call itself, to be more than text: markup, a text that turns round, one that can't be seen.
@@ -53,17 +54,6 @@ async fn says(chromium: &Chromium, name: &str, value: Option<&str>) {
         chromium.script(&expression).await == value.map_or(Value::Null, Value::from)
     })
     .await;
-}
-
-/// Presses the button or summary with these words.
-async fn press_words(chromium: &Chromium, words: &str) {
-    let mark = format!(
-        "[...document.querySelectorAll('button, summary')].some((it) => it.checkVisibility() && it.innerText.trim() === {0}\
-         && (it.dataset.pressed = {0}))",
-        json!(words)
-    );
-    eventually(&format!("there is `{words}` to press"), async || chromium.script(&mark).await == json!(true)).await;
-    chromium.press(&format!("[data-pressed={}]", json!(words))).await;
 }
 
 impl Desk {
@@ -133,7 +123,7 @@ async fn a_view_of_the_trail_is_kept_in_its_address() {
         chromium.clear_and_fill("[name=action]", "key.create").await;
         chromium.key(Key::Enter).await;
         chromium.wait_text(".list .empty", "No event matches").await;
-        press_words(chromium, "Clear filters").await;
+        press(chromium, "body", "Clear filters").await;
         says(chromium, "actor", None).await;
         says(chromium, "action", None).await;
 
@@ -146,7 +136,7 @@ async fn a_view_of_the_trail_is_kept_in_its_address() {
             rows.len() > 2 && rows.iter().all(|row| row.contains("127.0.0.1") && row.contains("api.call"))
         })
         .await;
-        press_words(chromium, "15 minutes").await;
+        press(chromium, "body", "15 minutes").await;
         let since = "Date.now() - new Date(new URL(location.href).searchParams.get('from')) - 900_000";
         eventually("the address says since when", async || {
             chromium.script(since).await.as_i64().is_some_and(|late| (-1_000..60_000).contains(&late))
@@ -201,9 +191,9 @@ async fn show_more_goes_on_without_repeating_or_leaving_out_while_events_come() 
     lists(&desk.chromium, 50, "reader").await;
     desk.calls(&key, "GET", 3, 200).await;
     desk.has_events(&key, 123).await;
-    press_words(&desk.chromium, "Show more").await;
+    press(&desk.chromium, "body", "Show more").await;
     lists(&desk.chromium, 100, "reader").await;
-    press_words(&desk.chromium, "Show more").await;
+    press(&desk.chromium, "body", "Show more").await;
     lists(&desk.chromium, 120, "reader").await;
     assert_eq!(shown_ids(&desk.chromium).await, before);
     assert_eq!(desk.chromium.script("document.querySelector('.more button').hidden").await, json!(true));
@@ -236,7 +226,7 @@ async fn an_event_opens_by_its_row_and_its_address_and_what_callers_chose_is_ine
         assert!(told.contains("<img src=x") && told.contains("\\u{202e}gnp"), "{told}");
         let unseen = "[document.images.length, /[\\u202e\\u200b]/.test(document.body.innerText), document.title.includes('mine')]";
         assert_eq!(chromium.script(unseen).await, json!([0, false, false]));
-        press_words(chromium, "Copy request ID").await;
+        press(chromium, "body", "Copy request ID").await;
         eventually("the request id is copied", async || chromium.clipboard().await == request).await;
         look.is_clean("audit-event").await;
 
@@ -358,14 +348,14 @@ async fn the_newest_checkpoint_is_told_with_how_to_check_it() {
         desk.open("/audit").await;
         chromium.wait_text("#verification", "Checkpoint").await;
         chromium.wait_text("#verification", "up to date").await;
-        press_words(chromium, "What it covers, and how to check it yourself").await;
+        press(chromium, "body", "What it covers, and how to check it yourself").await;
         chromium.wait_text("#verification", "statuspulse-admin audit verify").await;
         look.is_clean("audit-verification").await;
 
         // The server signs one by itself now and then.
         let next = sign().await;
         assert!(next > first);
-        press_words(chromium, "Look again").await;
+        press(chromium, "body", "Look again").await;
         eventually("the newest one is told", async || {
             let asked = desk.asks("GET", "/v1/orgs/acme/audit/checkpoints?limit=1", &json!({})).await;
             let told = chromium.text("#verification").await;

@@ -12,6 +12,7 @@ use crate::{
     browser::Key,
     checks::{Check, FIRST_PAGE, assert_clean, loaded},
     desk::{Desk, Look},
+    words::press,
 };
 
 /// All pages that have an address of their own.
@@ -48,7 +49,7 @@ async fn begin_an_app(desk: &Desk, name: &str) {
 async fn signs_in_again(desk: &Desk, email: &str, password: &str) {
     desk.chromium.clear_and_fill(&format!("{AGAIN} [name=email]"), email).await;
     desk.chromium.clear_and_fill(&format!("{AGAIN} [name=password]"), password).await;
-    desk.press_named(AGAIN, "Sign in").await;
+    press(&desk.chromium, AGAIN, "Sign in").await;
 }
 
 fn of_look(look: &Look<'_>, name: &str) -> String {
@@ -95,7 +96,7 @@ async fn the_menu_at_the_avatar_opens_by_mouse_and_by_keyboard_and_closes_by_esc
         chromium.key(Key::Enter).await;
         chromium.arrives(&desk.url("/keys")).await;
         chromium.press(AVATAR).await;
-        desk.press_named(MENU, "Security Controls").await;
+        press(chromium, MENU, "Security Controls").await;
         chromium.arrives(&desk.url("/security")).await;
     })
     .await;
@@ -136,7 +137,7 @@ async fn sign_in_leads_back_to_the_page_with_its_filters_and_sign_out_to_sign_in
         let cookies = chromium.cookies().await;
         assert!(cookies.iter().any(|name| name == "statuspulse_session"), "{cookies:?}");
         chromium.press(AVATAR).await;
-        desk.press_named(MENU, "Sign out").await;
+        press(chromium, MENU, "Sign out").await;
         chromium.shows("form[action='/login']").await;
         desk.open("/apps").await;
         chromium.shows("form[action='/login']").await;
@@ -156,7 +157,7 @@ async fn a_session_that_ends_amid_a_change_is_asked_for_and_the_change_goes_on_o
         desk.sign_in().await;
         begin_an_app(desk, &name).await;
         desk.session_ends().await;
-        desk.press_named("dialog", "Register").await;
+        press(chromium, "dialog", "Register").await;
         chromium.wait_text(AGAIN, "Your session has ended").await;
         chromium.focuses(&format!("{AGAIN} [name=password]")).await;
         chromium.key(Key::Escape).await;
@@ -169,13 +170,13 @@ async fn a_session_that_ends_amid_a_change_is_asked_for_and_the_change_goes_on_o
         assert!(!apps(desk, "acme").await.contains(&json!(name)));
 
         signs_in_again(desk, &owner.email, &owner.password).await;
-        desk.press_named("dialog", "I have stored it").await;
+        press(chromium, "dialog", "I have stored it").await;
         chromium.arrives(&desk.url("/apps?app=")).await;
         let made = apps(desk, "acme").await;
         assert_eq!(made.iter().filter(|one| **one == json!(name)).count(), 1, "{made:?}");
         // Its token against forgery is that of the new session.
-        desk.press_named("main", "Suspend").await;
-        desk.press_named("dialog", "Suspend").await;
+        press(chromium, "main", "Suspend").await;
+        press(chromium, "dialog", "Suspend").await;
         chromium.wait_text("main", "all of its tokens are refused").await;
         assert_clean(chromium, "after the sign-in").await;
     })
@@ -193,7 +194,7 @@ async fn another_person_who_signs_in_there_gets_the_page_anew_and_nothing_goes_o
         desk.sign_in().await;
         begin_an_app(desk, "Somebody else's").await;
         desk.session_ends().await;
-        desk.press_named("dialog", "Register").await;
+        press(chromium, "dialog", "Register").await;
         chromium.shows(&format!("{AGAIN} [name=password]")).await;
         signs_in_again(desk, &other.email, &other.password).await;
         chromium.shows(&format!("body[data-email='{}']", other.email)).await;
@@ -214,7 +215,7 @@ async fn without_a_network_the_input_is_kept_and_the_change_is_made_once_when_it
         desk.sign_in().await;
         begin_an_app(desk, &name).await;
         chromium.offline(true).await;
-        desk.press_named("dialog", "Register").await;
+        press(chromium, "dialog", "Register").await;
         let told = "The server can't be reached. What you have entered is still here";
         chromium.wait_text("dialog .problem", told).await;
         look.is_clean_but_for("offline", &Check::default().offline()).await;
@@ -225,14 +226,14 @@ async fn without_a_network_the_input_is_kept_and_the_change_is_made_once_when_it
         chromium.offline(false).await;
         // Also while somebody signs in again.
         desk.session_ends().await;
-        desk.press_named("dialog", "Register").await;
+        press(chromium, "dialog", "Register").await;
         chromium.shows(&format!("{AGAIN} [name=password]")).await;
         chromium.offline(true).await;
         signs_in_again(desk, &owner.email, &owner.password).await;
         chromium.wait_text(&format!("{AGAIN} .problem"), told).await;
         chromium.offline(false).await;
-        desk.press_named(AGAIN, "Sign in").await;
-        desk.press_named("dialog", "I have stored it").await;
+        press(chromium, AGAIN, "Sign in").await;
+        press(chromium, "dialog", "I have stored it").await;
         chromium.arrives(&desk.url("/apps?app=")).await;
         let made = apps(desk, "acme").await;
         assert_eq!(made.iter().filter(|one| **one == json!(name)).count(), 1, "{made:?}");
@@ -254,7 +255,7 @@ async fn a_person_of_two_organizations_switches_between_them_and_stays_there() {
         chromium.wait_text("main", "App 1").await;
         chromium.press(AVATAR).await;
         look.is_clean("menu-of-two").await;
-        desk.press_named(MENU, "The globex company").await;
+        press(chromium, MENU, "The globex company").await;
         chromium.arrives(&desk.url("/apps?org=globex")).await;
         chromium.wait_text("header.top", "The globex company").await;
         chromium.wait_text("main", "No app yet").await;

@@ -1,43 +1,11 @@
-//! What people do by the words that they read, and as somebody else than the owner.
+//! What stands in the fields and lists of a page, and signing in by hand.
 
 use serde_json::json;
-use statuspulse_testkit::{Person, eventually};
+use statuspulse_testkit::Person;
 
 use crate::desk::Desk;
 
-/// Marks what is to be pressed.
-const MARK: &str = "data-meant";
-
 impl Desk {
-    /// Presses what says this and can be seen, within a part of the page.
-    pub(crate) async fn press_named(&self, within: &str, words: &str) {
-        let found = format!(
-            "((words) => {{\
-               document.querySelectorAll('[{MARK}]').forEach((it) => it.removeAttribute('{MARK}'));\
-               const all = [...document.querySelectorAll({})].flatMap((part) => [...part.querySelectorAll('button, a, summary')]);\
-               const it = all.find((one) => one.getClientRects().length && !one.disabled && one.textContent.trim() === words);\
-               it?.setAttribute('{MARK}', '');\
-               return Boolean(it);\
-             }})({})",
-            json!(within),
-            json!(words)
-        );
-        eventually(&format!("{within} has `{words}`"), async || self.chromium.script(&found).await == json!(true))
-            .await;
-        self.chromium.press(&format!("[{MARK}]")).await;
-    }
-
-    /// Whether something of the page says this and can be pressed, at this moment.
-    pub(crate) async fn offers(&self, within: &str, words: &str) -> bool {
-        let found = format!(
-            "[...document.querySelectorAll({})].some((part) => [...part.querySelectorAll('button, a')]\
-             .some((one) => one.getClientRects().length && one.textContent.trim() === {}))",
-            json!(within),
-            json!(words)
-        );
-        self.chromium.script(&found).await == json!(true)
-    }
-
     /// What stands in all fields that fit, in their order.
     pub(crate) async fn values(&self, selector: &str) -> Vec<String> {
         let values = self

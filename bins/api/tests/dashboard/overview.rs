@@ -3,7 +3,10 @@
 use serde_json::json;
 use statuspulse_policy::Role;
 
-use crate::desk::{Desk, Seeded};
+use crate::{
+    desk::{Desk, Seeded},
+    words::press,
+};
 
 /// A name that would be a program, were it ever read as markup.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
@@ -21,7 +24,7 @@ async fn a_new_organization_is_led_to_its_first_key() {
         chromium.wait_text("main", "The service works as it should").await;
         chromium.wait_text("main", "No change yet").await;
         look.is_clean("overview-new").await;
-        desk.press_named("main", "Generate New Key").await;
+        press(chromium, "main", "Generate New Key").await;
         chromium.arrives(&desk.url("/keys")).await;
         chromium.wait_text("h1", "API Credentials").await;
     })
@@ -52,7 +55,7 @@ async fn open_alerts_and_keys_that_want_attention_lead_to_their_pages() {
         let at = chromium.arrives(&desk.url("/alerts?alert=")).await;
         assert!(known.iter().any(|id| at.ends_with(id)), "{at}");
         desk.open("/").await;
-        desk.press_named("main", "1 more open alert").await;
+        press(chromium, "main", "1 more open alert").await;
         chromium.arrives(&desk.url("/alerts?status=open")).await;
 
         desk.open("/").await;

@@ -45,11 +45,7 @@ impl Desk {
 
     /// The page, before somebody else.
     async fn security_of(&self, person: &Person) {
-        self.open("/login").await;
-        self.chromium.fill("#email", &person.email).await;
-        self.chromium.fill("#password", &person.password).await;
-        self.chromium.press("form[action='/login'] button").await;
-        self.chromium.vanishes("#password").await;
+        self.sign_in_as(person).await;
         self.open(PAGE).await;
         self.chromium.shows("#alert-rules").await;
     }

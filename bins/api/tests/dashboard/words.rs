@@ -11,7 +11,7 @@ const FIND: &str = "((within, words) => {
   const says = (it) => [it.getAttribute('aria-label'), it.innerText, ...[...(it.labels ?? [])].map((label) => label.innerText)];
   const parts = [...document.querySelectorAll(within)];
   const all = parts.flatMap((part) => [...part.querySelectorAll('button, a, summary, input, select, textarea')]);
-  let it = all.find((one) => one.checkVisibility() && says(one).some((text) => text?.trim() === words));
+  let it = all.find((one) => one.checkVisibility() && !one.disabled && says(one).some((text) => text?.trim().replace(/\\s+/g, ' ') === words));
   const path = [];
   for (; it?.parentElement; it = it.parentElement) {
     path.unshift(`${it.localName}:nth-child(${[...it.parentElement.children].indexOf(it) + 1})`);
