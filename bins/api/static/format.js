@@ -8,19 +8,19 @@ const ABSOLUTE = new Intl.DateTimeFormat("en-GB", {
 const SHORT = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
-const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const RELATIVE = new Intl.RelativeTimeFormat("en");
 const NUMBER = new Intl.NumberFormat("en");
-const STEPS = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3_600], ["minute", 60]];
+/** Units with their length and how long a time is to be said in them, in seconds. Lifespans are counted in days, up to 90 of them. */
+const STEPS = [
+  ["year", 31_536_000, 63_072_000], ["month", 2_629_746, 8_640_000], ["day", 86_400, 86_400], ["hour", 3_600, 3_600], ["minute", 60, 60], ["second", 1, 5],
+];
 
 /** "in 3 days", "2 hours ago". */
 export function relative(at, now = Date.now()) {
   const seconds = (new Date(at).getTime() - now) / 1000;
-  for (const [unit, length] of STEPS) {
-    if (Math.abs(seconds) >= length) return RELATIVE.format(Math.trunc(seconds / length), unit);
-  }
-  return Math.abs(seconds) < 5 ? "now" : RELATIVE.format(Math.trunc(seconds), "second");
+  const step = STEPS.find(([, , least]) => Math.abs(seconds) >= least);
+  return step ? RELATIVE.format(Math.round(seconds / step[1]), step[0]) : "now";
 }
 
 /** With seconds and the reader's time zone. */
@@ -33,16 +33,16 @@ export function day(at) {
   return DAY.format(new Date(at));
 }
 
-/** A day of the reader's zone, with its year. */
-export function date(at) {
-  return DATE.format(new Date(at));
+/** Without seconds, with the reader's time zone. */
+export function short(at) {
+  return SHORT.format(new Date(at));
 }
 
 /** A moment in both forms, with seconds when `precise`; the relative one keeps up with the clock. `null` is said by `never`. */
 export function when(at, never = "never", precise = false) {
   if (!at) return h("span", { class: "quiet" }, never);
   return h("time", { datetime: at, title: absolute(at), class: "when" },
-    h("span", { dataset: { at } }, relative(at)), " ", h("span", { class: "quiet" }, (precise ? ABSOLUTE : SHORT).format(new Date(at))));
+    h("span", { dataset: { at } }, relative(at)), " ", h("span", { class: "quiet" }, precise ? absolute(at) : short(at)));
 }
 
 setInterval(() => {

@@ -59,6 +59,8 @@ pub struct KeyJson {
     allowlist_notes: BTreeMap<String, String>,
     status: &'static str,
     version: i32,
+    /// When the current version, whose token is in use, was made: `expires_at` counts from here.
+    version_created_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
     created_by: CreatorJson,
     expires_at: DateTime<Utc>,
@@ -129,6 +131,7 @@ impl KeyJson {
             allowlist_notes: key.allowlist_notes,
             status: status.as_str(),
             version: key.current_version,
+            version_created_at: current.created_at,
             created_at: key.created_at,
             created_by,
             expires_at: ends_at,

@@ -67,8 +67,7 @@ function show(main, crumbs, first, descriptions) {
   const keepFocus = focusKeeper();
   let key = first;
   const record = h("div", {});
-  const life = h("div", { class: "life" });
-  const history = versions(id, (version) => replace(life, lifeLeft(version)));
+  const history = versions(id);
   // What follows from the key is asked for again when it has changed; its usage and its webhooks stay as they are.
   const changed = (now) => {
     key = now;
@@ -81,7 +80,7 @@ function show(main, crumbs, first, descriptions) {
   const draw = () => {
     name(crumbs, key.name);
     replace(document.getElementById("actions"), actionsFor(key, changed));
-    replace(record, notes(key), h("div", { class: "grid key-record" }, details(key, life), rights(key, descriptions)));
+    replace(record, notes(key), h("div", { class: "grid key-record" }, details(key), rights(key, descriptions)));
   };
   draw();
   replace(main, record, usage(() => key), advice, explainer(id), section("Versions", {
@@ -126,12 +125,12 @@ function successor(key) {
       ? h("p", { class: "hint" }, "It was also sent, sealed to the key's public key, with the webhook event ", h("code", {}, "key.successor_ready"), ".") : null);
 }
 
-function details(key, life) {
+function details(key) {
   return section("Details", {}, facts([
     ["Status", status(key.status), key.canary ? [" ", badge("canary", "warn"), h("p", { class: "hint" }, CANARY)] : null],
     ["Key", h("code", {}, key.hint)],
     ["Environment", key.environment],
-    ["Expires", when(key.expires_at), key.status === "revoked" || key.status === "expired" ? null : life],
+    ["Expires", when(key.expires_at), key.status === "revoked" || key.status === "expired" ? null : lifeLeft(key)],
     ["Auto-Rotate", key.auto_rotate ? "On: the next version is prepared before this one expires" : "Off"],
     ["Rate limit", key.rate_limit_per_minute ? `${number(key.rate_limit_per_minute)} calls a minute` : "None"],
     ["Last used", when(key.last_used_at), codes(key.last_used_ips)],
@@ -146,11 +145,12 @@ function creator({ kind, email, id }) {
 }
 
 /** How much of the life of the current version is left. */
-function lifeLeft({ created_at: begin, expires_at: end }) {
+function lifeLeft({ version_created_at: begin, expires_at: end }) {
   const whole = Math.max(1, new Date(end) - new Date(begin));
   const left = Math.max(0, new Date(end) - Date.now());
   const tone = left < 3 * DAY ? "bad" : left < 14 * DAY ? "warn" : "";
-  return [bar(left / whole, tone), h("p", { class: "hint" }, `${Math.round((left / whole) * 100)}% of ${plural(Math.round(whole / DAY), "day")} left`)];
+  return h("div", { class: "life" }, bar(left / whole, tone),
+    h("p", { class: "hint" }, `${Math.round((left / whole) * 100)}% of ${plural(Math.round(whole / DAY), "day")} left`));
 }
 
 /** What the key may do, and from where. */
@@ -167,14 +167,9 @@ const STATES = {
   current: ["current", "good"], overlap: ["overlap", "warn"], pending: ["waits to be picked up", ""], ended: ["ended", ""],
 };
 
-/** The versions, newest first; `found` is told the current one. */
-function versions(id, found) {
-  const fetchPage = async (cursor) => {
-    const page = await get(ofOrg(`/keys/${id}/versions`), { cursor });
-    const current = page.items.find((item) => item.state === "current");
-    if (current) found(current);
-    return page;
-  };
+/** The versions, newest first. */
+function versions(id) {
+  const fetchPage = (cursor) => get(ofOrg(`/keys/${id}/versions`), { cursor });
   const element = list(fetchPage, (items) => table("Versions, newest first", [
     ["Version", (item) => String(item.version)],
     ["Key", (item) => (item.hint ? h("code", {}, item.hint) : h("span", { class: "quiet" }, "made when it is picked up"))],

@@ -2,7 +2,7 @@
 
 import { get, ofOrg, pageUrl } from "../api.js";
 import { h, replace } from "../dom.js";
-import { absolute, date, plural, relative, when } from "../format.js";
+import { absolute, plural, relative, short, when } from "../format.js";
 import { actionsFor } from "../key-actions.js";
 import { createKey } from "../key-create.js";
 import { badge, bar, complain, empty, field, filters, list, notify, run, scopes, status, table } from "../parts.js";
@@ -89,17 +89,18 @@ function keyTable(items, mayChange) {
   return element;
 }
 
-/** What is left of a key's life. When its version began isn't told: no version lives longer than its environment allows. */
+/** How old a key is, and what is left of its current version's life. */
 function life(key) {
-  const [from, to, now] = [new Date(key.created_at).getTime(), new Date(key.expires_at).getTime(), Date.now()];
-  if (key.status === "revoked") return ["revoked ", key.revoked_at ? when(key.revoked_at) : null];
-  if (to <= now) return ["ended ", when(key.expires_at)];
+  const [from, to, now] = [new Date(key.version_created_at).getTime(), new Date(key.expires_at).getTime(), Date.now()];
+  const made = h("span", { class: "until quiet" }, "made ", h("time", { datetime: key.created_at, title: absolute(key.created_at), dataset: { at: key.created_at } },
+    relative(key.created_at)));
+  if (key.status === "revoked") return [h("div", {}, "revoked ", key.revoked_at ? when(key.revoked_at) : null), made];
+  if (to <= now) return [h("div", {}, "ended ", when(key.expires_at)), made];
   const left = (to - now) / DAY;
   const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
   const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${plural(Math.round(left), "day")} left`;
-  return h("div", { class: "life", title: `Made ${absolute(key.created_at)}, ends ${absolute(key.expires_at)}` }, tone ? badge(words, tone) : words,
-    // When the token of a later version was made isn't told in the list, so neither is how long its life is.
-    key.version === 1 ? bar((to - now) / (to - from), tone) : null, h("time", { class: "until quiet", datetime: key.expires_at }, date(key.expires_at)));
+  return h("div", { class: "life" }, tone ? badge(words, tone) : words, bar((to - now) / (to - from), tone),
+    h("time", { class: "until quiet", datetime: key.expires_at, title: `This version was made ${absolute(key.version_created_at)}` }, short(key.expires_at)), made);
 }
 
 /** A button whose menu is made when it is opened. */

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use statuspulse_app::keys::successor;
 use statuspulse_testkit::{TestDb, eventually};
 
 use crate::{
@@ -137,6 +138,43 @@ async fn a_rotation_shows_among_the_versions_and_a_call_is_explained_step_by_ste
         press(chromium, "main", "Explain").await;
         chromium.focuses("[name=client_ip]").await;
         look.is_clean_but_for("key-explain-refused", &Check::default().status(422)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn a_successor_that_waits_is_told_with_the_way_to_pick_it_up() {
+    let desk = Desk::new().await;
+    let (world, database) = (&desk.scene.world, desk.scene.world.db.client().await);
+    desk.in_two_looks(async |look| {
+        let chromium = &look.desk.chromium;
+        let name = look.own("Nightly");
+        let key = desk.key(&json!({"name": name, "auto_rotate": true})).await;
+        // No request lets 84 of its 90 days pass.
+        let text = "UPDATE key_versions SET created_at = created_at - interval '84 days', expires_at = expires_at - interval '84 days', \
+                    valid_until = valid_until - interval '84 days' WHERE key_id = (SELECT id FROM keys WHERE name = $1)";
+        assert_eq!(database.execute(text, &[&name]).await.unwrap(), 1);
+        successor::pass(&world.app.app()).await.unwrap();
+        desk.sign_in().await;
+        desk.open("/keys").await;
+        chromium.wait_text("tbody", "successor waits").await;
+        look.is_clean("keys-successor").await;
+        press(chromium, "main", &format!("Actions for {name}")).await;
+        press(chromium, ".menu", "Pick up the successor").await;
+        chromium.wait_text("dialog pre", "/v1/keys/self/successor").await;
+        look.is_clean("keys-pick-up").await;
+        press(chromium, "dialog .actions", "Close").await;
+
+        look.opens(&key).await;
+        chromium.wait_text("main .note", "The next version is ready to be picked up").await;
+        look.is_clean("key-successor").await;
+        let picked_up = world.server.ask("POST", "/v1/keys/self/successor").key(&key.token).send().await;
+        assert_eq!(picked_up.status, 201, "{}", picked_up.text());
+        look.opens(&key).await;
+        chromium.wait_text("main .note", "The next version has been picked up").await;
+        look.is_clean("key-picked-up").await;
+        desk.asks("POST", &format!("/v1/orgs/acme/keys/{}/revoke", key.id), &json!({})).await;
     })
     .await;
 }

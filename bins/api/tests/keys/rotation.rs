@@ -57,7 +57,7 @@ async fn a_rotation_changes_nothing_but_the_version() {
     let after = world.shown(&id).await;
     let changed: Vec<&String> =
         before.as_object().unwrap().keys().filter(|field| before[*field] != after[*field]).collect();
-    assert_eq!(changed, ["expires_at", "hint", "version"]);
+    assert_eq!(changed, ["expires_at", "hint", "version", "version_created_at"]);
 }
 
 /// spec: keys K22
