@@ -28,6 +28,7 @@ use utoipa::{
         crate::routes::alerts::rules, crate::routes::alerts::change_rule,
         crate::routes::members::list, crate::routes::members::add, crate::routes::members::change, crate::routes::members::remove,
         crate::routes::session::list, crate::routes::session::end_one, crate::routes::session::end_others,
+        crate::routes::session::change_password,
         crate::routes::settings::show, crate::routes::settings::change,
         crate::routes::verify::verify, crate::routes::forward_auth::judge,
         crate::routes::apps::create, crate::routes::apps::list, crate::routes::apps::show, crate::routes::apps::change,

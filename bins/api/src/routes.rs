@@ -144,6 +144,7 @@ pub static ROUTES: &[Route] = &[
     route!("GET" "/v1/me/sessions" Who::Session, session::list),
     route!("DELETE" "/v1/me/sessions" Who::Session, session::end_others),
     route!("DELETE" "/v1/me/sessions/{id}" Who::Session, session::end_one),
+    route!("POST" "/v1/me/password" Who::Session, session::change_password),
     route!("GET" "/v1/me/grants" Who::Session, grants::own),
     route!("DELETE" "/v1/me/grants/{id}" Who::Session, grants::revoke_own),
     route!("GET" "/oauth/authorize" Who::Anyone, authorize::ask),

@@ -27,6 +27,7 @@ export const ACTIONS = {
   "session.logout": "Sign-out",
   "user.": "Anything about users",
   "user.create": "User created",
+  "user.password_change": "Password changed",
   "member.": "Anything about members",
   "member.add": "Member added",
   "member.change": "Member's role changed",

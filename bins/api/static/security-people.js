@@ -1,6 +1,6 @@
 // Who belongs to the organization, and where one is signed in.
 
-import { get, ofOrg, patch, post, remove } from "./api.js";
+import { ApiError, get, ofOrg, patch, post, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { plural, when, words } from "./format.js";
@@ -107,7 +107,7 @@ function removeMember(context, member) {
   });
 }
 
-export function sessions() {
+export function sessions(context) {
   const found = kept(() => begun(list((cursor) => get("/v1/me/sessions", { limit: 20, cursor }),
     (items) => table("Your sessions", [
       ["Browser", (session) => [h("span", { class: "name" }, browser(session.user_agent)), session.current ? [" ", badge("this one", "good")] : null,
@@ -122,10 +122,35 @@ export function sessions() {
         onclick: async () => { if (await endOne(session)) renew(found); },
       }, "End")), "end"],
     ], items), () => empty("No session", "You are signed in nowhere else."))), "20rem");
-  const all = h("button", { type: "button", class: "button", onclick: async () => { if (await endOthers()) renew(found); } }, "End all others");
+  const button = (label, act) => h("button", { type: "button", class: "button", onclick: async () => { if (await act()) renew(found); } }, label);
   return section("Your sessions", {
-    id: "sessions", actions: all, lead: "Where you are signed in. End what you don't know, and change your password then.",
+    id: "sessions", actions: [button("End all others", endOthers), button("Change your password", () => changePassword(context))],
+    lead: "Where you are signed in. Is there a session that you don't know? A new password ends all but this one.",
   }, found);
+}
+
+/** Both forms of the new password are compared here: the API gets one. */
+async function changePassword(context) {
+  const secret = (label, name, autocomplete, more) => field({ label, name, type: "password", autocomplete, required: true, maxlength: 256, ...more });
+  const changed = await confirm("Change your password", {
+    text: "You stay signed in here. All your other sessions end; what you have given apps access to stays as it is.",
+    fields: [
+      // For the programs that keep passwords.
+      h("input", { type: "email", autocomplete: "username", value: context.user.email, readonly: true, hidden: true }),
+      secret("Current password", "current_password", "current-password", { autofocus: true }),
+      secret("New password", "new_password", "new-password", { hint: "8 to 256 characters." }),
+      secret("New password, again", "again", "new-password"),
+    ],
+    label: "Change password",
+    act: ({ current_password, new_password, again }) => {
+      if (again !== new_password) {
+        throw new ApiError({ status: 422, code: "not_the_same", errors: [{ field: "again", detail: "This is not the same as the new password." }] });
+      }
+      return post("/v1/me/password", { current_password, new_password });
+    },
+  });
+  if (changed) notify(changed.ended ? `Your password is changed, and ${plural(changed.ended, "other session has", "other sessions have")} ended.` : "Your password is changed.");
+  return changed;
 }
 
 function endOne(session) {

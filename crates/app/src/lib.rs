@@ -1,6 +1,7 @@
 //! The use cases: each is rules, one transaction and its audit row. The REST API and the operators' command line call the
 //! same functions, so neither can do what the other can't explain.
 
+pub mod accounts;
 pub mod alerts;
 pub mod app;
 pub mod audit;

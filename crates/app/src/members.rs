@@ -134,14 +134,7 @@ pub async fn add(app: &App, caller: &Caller, access: &Access, new: NewMember) ->
         }
         Some(known) => (known.user.id, None, None),
         None => {
-            let (password, shown) = match password {
-                Some(password) => (password, None),
-                None => {
-                    let password = Password::generate(app)?;
-                    let shown = Password::new(password.expose().to_owned());
-                    (password, Some(shown))
-                }
-            };
+            let (password, shown) = passwords::given_or_generated(app, password)?;
             (UserId::from_uuid(app.env.id()?), Some(passwords::hash(app, password).await?), shown)
         }
     };
@@ -342,7 +335,7 @@ fn judge(new: &NewMember) -> Result<(Role, String), AppError> {
         collect(&mut errors, refuse_secret("name", name));
     }
     if let Some(password) = &new.password {
-        collect(&mut errors, password.check_strength());
+        collect(&mut errors, password.check_strength("password"));
     }
     match role_of(&new.role) {
         Ok(role) if errors.is_empty() => return Ok((role, name.to_owned())),

@@ -39,16 +39,16 @@ impl Password {
         &self.0
     }
 
-    /// Whether a new password may be chosen.
+    /// Whether a new password may be chosen; `field` is where it was given.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] on `password`.
-    pub fn check_strength(&self) -> Result<(), AppError> {
+    /// [`AppError::Invalid`] `password_length` on the field.
+    pub fn check_strength(&self, field: &'static str) -> Result<(), AppError> {
         let length = self.0.chars().take(*LENGTH.end() + 1).count();
         if LENGTH.contains(&length) && !self.0.contains('\0') {
             Ok(())
         } else {
-            Err(AppError::field("password", "password_length", "a password has 8 to 256 characters"))
+            Err(AppError::field(field, "password_length", "a password has 8 to 256 characters"))
         }
     }
 }
@@ -57,6 +57,19 @@ impl std::fmt::Debug for Password {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Password(…)")
     }
+}
+
+/// A password as it was given, or a generated one, with that to be shown.
+///
+/// # Errors
+/// When there is no randomness.
+pub(crate) fn given_or_generated(app: &App, given: Option<Password>) -> Result<(Password, Option<Password>), AppError> {
+    if let Some(given) = given {
+        return Ok((given, None));
+    }
+    let generated = Password::generate(app)?;
+    let shown = Password::new(generated.expose().to_owned());
+    Ok((generated, Some(shown)))
 }
 
 fn argon2() -> Result<Argon2<'static>, AppError> {

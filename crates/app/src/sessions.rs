@@ -10,10 +10,10 @@ use chrono::{DateTime, Duration, Utc};
 use statuspulse_audit::{Action, Actor, Class, Outcome};
 use statuspulse_policy::{OrganizationId, SessionId, UserId, counter_key};
 use statuspulse_store::{
-    AsyncConnection as _,
+    AsyncConnection as _, Conn,
     page::Position,
     sessions::{self, ListedSession, NewSession, Session, Which},
-    users::{self, BackOff, Membership},
+    users::{self, BackOff, Credentials, Membership},
 };
 use uuid::Uuid;
 
@@ -64,33 +64,24 @@ pub struct SessionView {
 /// 401 `invalid_credentials`, 429 `too_many_attempts`, 503.
 pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password) -> Result<SignedIn, AppError> {
     let now = app.env.now();
-    let account = app.secrets.back_off_subject("account", &email.to_lowercase());
+    let account = account_subject(app, email);
     let network = app.secrets.back_off_subject("network", &network_of(caller.origin.ip));
     let mut conn = app.conn().await?;
     let known = users::by_email(&mut conn, email).await?.filter(|known| known.user.disabled_at.is_none());
+    let named = known.as_ref().map(|known| known.user.id);
     for (subject, free) in [(&network, FREE_PER_NETWORK), (&account, FREE_PER_ACCOUNT)] {
-        let back_off = BackOff { free, longest_seconds: LONGEST_WAIT_SECONDS, forget_before: now - FORGET_AFTER };
-        if let Some(until) = users::begin_login(&mut conn, subject, now, back_off).await? {
-            let wait = (until - now).num_milliseconds().max(0).unsigned_abs().div_ceil(1_000).max(1);
+        if let Try::Refused(error) = begin_try(app, &mut conn, subject, free).await? {
             // Who holds a connection and waits for another one can starve everybody.
             drop(conn);
-            refuse(app, caller, known.map(|known| known.user.id), "too_many_attempts", 429).await?;
-            return Err(AppError::TooMany {
-                code: "too_many_attempts",
-                detail: "too many failed sign-ins; wait and try again",
-                retry_after: wait,
-            });
+            refuse(app, caller, named, "too_many_attempts", 429).await?;
+            return Err(error);
         }
     }
     drop(conn);
     let hash = known.as_ref().map(|known| known.password_hash.clone());
     let fits = passwords::verify(app, password, hash).await?;
-    let Some(user) = known.as_ref().map(|known| known.user.clone()).filter(|_| fits) else {
-        refuse(app, caller, known.map(|known| known.user.id), "invalid_credentials", 401).await?;
-        return Err(AppError::Unauthorized {
-            code: "invalid_credentials",
-            detail: "the e-mail address or the password is wrong",
-        });
+    let Some(Credentials { user, password_hash }) = known.filter(|_| fits) else {
+        return wrong(app, caller, named).await;
     };
     let cookie = URL_SAFE_NO_PAD.encode(app.env.random::<32>()?);
     let id = SessionId::from_uuid(app.env.id()?);
@@ -110,16 +101,60 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
     event.actor = Actor::User(user.id);
     event.status = Some(200);
     let event = event.with("session_id", id.to_string());
-    conn.transaction(async |conn| {
-        sessions::insert(conn, &new).await?;
-        users::forget_login_failures(conn, &account).await?;
-        users::uncount_login(conn, &network).await?;
-        app.recorder.record(conn, event).await
-    })
-    .await?;
+    let signed_in = conn
+        .transaction(async |conn| {
+            // A new password ends the sessions of the old one: none may begin behind its back.
+            if !users::holds_password(conn, user.id, &password_hash).await? {
+                return Ok::<_, AppError>(false);
+            }
+            sessions::insert(conn, &new).await?;
+            users::forget_login_failures(conn, &account).await?;
+            users::uncount_login(conn, &network).await?;
+            app.recorder.record(conn, event).await?;
+            Ok(true)
+        })
+        .await?;
+    drop(conn);
+    if !signed_in {
+        return wrong(app, caller, named).await;
+    }
     caller.mark_recorded();
     let csrf_token = app.secrets.csrf_token(&cookie);
     Ok(SignedIn { cookie, expires_at: now + LIFETIME, view: SessionView { user, organizations, csrf_token } })
+}
+
+/// What back-off counts an account's failed tries under.
+pub(crate) fn account_subject(app: &App, email: &str) -> [u8; 32] {
+    app.secrets.back_off_subject("account", &email.to_lowercase())
+}
+
+/// Whether a password may be looked at.
+pub(crate) enum Try {
+    /// It may; the try counts as failed until it is forgotten.
+    Counted,
+    /// There were too many: 429 `too_many_attempts`.
+    Refused(AppError),
+}
+
+/// Counts a try for an account before its password is looked at.
+pub(crate) async fn begin_account_try(app: &App, conn: &mut Conn, account: &[u8; 32]) -> Result<Try, AppError> {
+    begin_try(app, conn, account, FREE_PER_ACCOUNT).await
+}
+
+async fn begin_try(app: &App, conn: &mut Conn, subject: &[u8; 32], free: i32) -> Result<Try, AppError> {
+    let now = app.env.now();
+    let back_off = BackOff { free, longest_seconds: LONGEST_WAIT_SECONDS, forget_before: now - FORGET_AFTER };
+    let Some(until) = users::begin_login(conn, subject, now, back_off).await? else { return Ok(Try::Counted) };
+    Ok(Try::Refused(AppError::TooMany {
+        code: "too_many_attempts",
+        detail: "too many failed sign-ins; wait and try again",
+        retry_after: (until - now).num_milliseconds().max(0).unsigned_abs().div_ceil(1_000).max(1),
+    }))
+}
+
+async fn wrong(app: &App, caller: &Caller, named: Option<UserId>) -> Result<SignedIn, AppError> {
+    refuse(app, caller, named, "invalid_credentials", 401).await?;
+    Err(AppError::Unauthorized { code: "invalid_credentials", detail: "the e-mail address or the password is wrong" })
 }
 
 /// The event of a refused sign-in. It belongs to the organization of the account that was named, if there is one; the
@@ -133,7 +168,7 @@ async fn refuse(
 ) -> Result<(), AppError> {
     let mut conn = app.conn().await?;
     let user = named.unwrap_or(UserId::from_uuid(Uuid::nil()));
-    let organization = users::memberships_of(&mut conn, user).await?.first().map(|held| held.organization_id);
+    let organization = first_organization(&mut conn, user).await?;
     let mut event = caller.event(app, Class::A, Action::SessionLogin, organization)?;
     event.outcome = Outcome::Denied;
     event.reason = Some(reason);
@@ -144,6 +179,11 @@ async fn refuse(
     app.recorder.record(&mut conn, event).await?;
     caller.mark_recorded();
     Ok(())
+}
+
+/// Whose trail the events of a person's account belong to.
+pub(crate) async fn first_organization(conn: &mut Conn, user: UserId) -> Result<Option<OrganizationId>, AppError> {
+    Ok(users::memberships_of(conn, user).await?.first().map(|held| held.organization_id))
 }
 
 fn network_of(ip: Option<IpAddr>) -> String {
@@ -239,26 +279,34 @@ pub async fn sign_out(app: &App, caller: &Caller, session: &Session) -> Result<(
     Ok(())
 }
 
-/// Ends live sessions of a person with one event each. Nothing holds sessions in memory, so they are dead from then on.
 async fn end(app: &App, caller: &Caller, session: &Session, which: Which) -> Result<usize, AppError> {
-    let now = app.env.now();
     let user = session.user.id;
     let mut conn = app.conn().await?;
-    let organization = users::memberships_of(&mut conn, user).await?.first().map(|held| held.organization_id);
-    let ended = conn
-        .transaction(async |conn| {
-            let ended = sessions::end(conn, user, which, now, now - IDLE).await?;
-            let event = |id: &SessionId| {
-                let event = caller.event(app, Class::A, Action::SessionLogout, organization)?;
-                Ok::<_, AppError>(event.with("session_id", id.to_string()))
-            };
-            let events: Result<Vec<_>, _> = ended.iter().map(event).collect();
-            app.recorder.record_all(conn, events?).await?;
-            Ok::<_, AppError>(ended.len())
-        })
-        .await?;
+    let organization = first_organization(&mut conn, user).await?;
+    let ended = conn.transaction(async |conn| end_in(app, caller, conn, user, which, organization).await).await?;
     if ended > 0 {
         caller.mark_recorded();
     }
     Ok(ended)
+}
+
+/// Ends live sessions of a person within a transaction, with one event each; answers how many it were. Nothing holds sessions in
+/// memory, so they are dead from the commit on.
+pub(crate) async fn end_in(
+    app: &App,
+    caller: &Caller,
+    conn: &mut Conn,
+    user: UserId,
+    which: Which,
+    organization: Option<OrganizationId>,
+) -> Result<usize, AppError> {
+    let now = app.env.now();
+    let ended = sessions::end(conn, user, which, now, now - IDLE).await?;
+    let event = |id: &SessionId| {
+        let event = caller.event(app, Class::A, Action::SessionLogout, organization)?;
+        Ok::<_, AppError>(event.with("session_id", id.to_string()))
+    };
+    let events: Result<Vec<_>, _> = ended.iter().map(event).collect();
+    app.recorder.record_all(conn, events?).await?;
+    Ok(ended.len())
 }

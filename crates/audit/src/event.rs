@@ -83,6 +83,8 @@ actions! {
     PepperRotate = "settings.pepper_rotate",
     /// A user was created.
     UserCreate = "user.create",
+    /// A person's password was changed, or somebody tried to; by the person or by an operator.
+    UserPasswordChange = "user.password_change",
     /// A user was given a role in an organization.
     MemberAdd = "member.add",
     /// A member got another role.

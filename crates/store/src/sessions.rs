@@ -185,6 +185,8 @@ pub enum Which {
     One(SessionId),
     /// All but one.
     AllBut(SessionId),
+    /// All.
+    All,
 }
 
 /// Ends live sessions of a person; answers those that it has ended.
@@ -211,6 +213,7 @@ pub async fn end(
             let others = sessions::table.filter(live.and(sessions::id.ne(id.as_uuid())));
             diesel::delete(others).returning(sessions::id).get_results(conn).await?
         }
+        Which::All => diesel::delete(sessions::table.filter(live)).returning(sessions::id).get_results(conn).await?,
     };
     Ok(ended.into_iter().map(SessionId::from_uuid).collect())
 }

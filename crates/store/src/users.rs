@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    ExpressionMethods as _, Insertable, JoinOnDsl as _, OptionalExtension as _, QueryDsl as _, Queryable,
-    QueryableByName, Selectable, SelectableHelper as _,
+    BoolExpressionMethods as _, ExpressionMethods as _, Insertable, JoinOnDsl as _, OptionalExtension as _,
+    QueryDsl as _, Queryable, QueryableByName, Selectable, SelectableHelper as _,
     dsl::sql,
     sql_query,
     sql_types::{Bool, Bytea, Integer, Text, Timestamptz},
@@ -108,6 +108,48 @@ pub async fn by_email(conn: &mut Conn, email: &str) -> Result<Option<Credentials
         .await
         .optional()?;
     Ok(row.map(Credentials::from))
+}
+
+/// The stored password hash of a person, for the check alone.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn password_hash(conn: &mut Conn, user: UserId) -> Result<Option<String>, StoreError> {
+    Ok(users::table.find(user.as_uuid()).select(users::password_hash).first(conn).await.optional()?)
+}
+
+/// Whether a person, whose account isn't closed, still has this password hash; no other one is stored before the end of the
+/// transaction.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn holds_password(conn: &mut Conn, user: UserId, hash: &str) -> Result<bool, StoreError> {
+    let held = users::table
+        .filter(users::id.eq(user.as_uuid()).and(users::password_hash.eq(hash)).and(users::disabled_at.is_null()))
+        .select(users::id)
+        .for_share()
+        .first::<Uuid>(conn)
+        .await
+        .optional()?;
+    Ok(held.is_some())
+}
+
+/// Stores another password hash in the place of the one that was seen; false when that is no longer stored.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn change_password(conn: &mut Conn, user: UserId, hash: &str, seen: &str) -> Result<bool, StoreError> {
+    let held = users::table.filter(users::id.eq(user.as_uuid()).and(users::password_hash.eq(seen)));
+    Ok(diesel::update(held).set(users::password_hash.eq(hash)).execute(conn).await? == 1)
+}
+
+/// Stores another password hash; answers the person's address, none when there is no such person.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn set_password(conn: &mut Conn, user: UserId, hash: &str) -> Result<Option<String>, StoreError> {
+    let changed = diesel::update(users::table.find(user.as_uuid())).set(users::password_hash.eq(hash));
+    Ok(changed.returning(users::email).get_result(conn).await.optional()?)
 }
 
 /// People by id.

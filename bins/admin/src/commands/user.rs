@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde::Serialize;
 use statuspulse_app::{
+    accounts,
     members::{self, Member, NewMember},
     passwords::Password,
     views::MemberJson,
@@ -33,6 +34,11 @@ pub(crate) enum UserCommand {
         #[arg(long, value_parser = role_parser())]
         role: String,
     },
+    /// Set the password of a member who has lost it, and end all sessions of that person.
+    ///
+    /// The account may belong to other organizations too: the password is that of all of them. Without --password-stdin it is
+    /// generated, and shown this once.
+    SetPassword(SetPasswordArgs),
     /// Take somebody out of an organization, and end what the person has authorized for it. The account stays.
     Remove(RemoveArgs),
 }
@@ -81,6 +87,18 @@ pub(crate) struct Named {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SetPasswordArgs {
+    #[command(flatten)]
+    member: Named,
+    /// Read the password from the first line of standard input.
+    #[arg(long)]
+    password_stdin: bool,
+    /// Read before the database is opened.
+    #[arg(skip)]
+    password: Option<Password>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RemoveArgs {
     #[command(flatten)]
     member: Named,
@@ -101,6 +119,15 @@ struct CreatedUser<'a> {
     id: String,
     email: &'a str,
     role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ChangedPassword<'a> {
+    id: String,
+    email: &'a str,
+    ended_sessions: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
 }
@@ -141,6 +168,7 @@ impl UserCommand {
     pub(crate) fn prepare(&mut self) -> Result<(), CliError> {
         match self {
             Self::Create(args) if args.password_stdin => args.password = Some(prompt::password()?),
+            Self::SetPassword(args) if args.password_stdin => args.password = Some(prompt::password()?),
             Self::Remove(args) if !args.dry_run && !args.yes && !prompt::is_possible() => {
                 return Err(CliError::Usage(
                     "nobody can be asked here: give --dry-run to see who it would be, or --yes to remove the person"
@@ -162,6 +190,7 @@ impl UserCommand {
                 let changed = members::change(&context.app, &context.caller, &access, known.user.id, &role).await?;
                 context.output.answer(&ListedUser::from(&changed), |user| details(user, &COLUMNS))
             }
+            Self::SetPassword(args) => args.run(context).await,
             Self::Remove(args) => args.run(context).await,
         }
     }
@@ -195,6 +224,25 @@ impl ListArgs {
         context.output.answer(&answer, |page| table(&page["items"], &COLUMNS))?;
         if let Some(cursor) = &answer.next_cursor {
             context.output.note(&format!("more: --cursor {cursor}"));
+        }
+        Ok(())
+    }
+}
+
+impl SetPasswordArgs {
+    async fn run(self, context: &Context) -> Result<(), CliError> {
+        let access = context.access(&self.member.org).await?;
+        let Member { user, .. } = members::by_email(&context.app, &access, &self.member.email).await?;
+        let set = accounts::set_password(&context.app, &context.caller, &access, user.id, self.password).await?;
+        let answer = ChangedPassword {
+            id: user.id.to_string(),
+            email: &user.email,
+            ended_sessions: set.ended_sessions,
+            password: set.password.as_ref().map(Password::expose),
+        };
+        context.output.answer(&answer, |user| details(user, &["id", "email", "ended_sessions", "password"]))?;
+        if set.password.is_some() {
+            context.output.note("The password is shown this once.");
         }
         Ok(())
     }

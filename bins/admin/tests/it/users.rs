@@ -195,3 +195,55 @@ async fn what_an_operator_does_to_members_is_in_the_trail() {
                  FROM audit_outbox WHERE event->>'action' IN ('member.change', 'member.remove')";
     assert_eq!(admin.value(query).await, "member.change operator, member.remove operator");
 }
+
+async fn password_and_sessions(admin: &Admin) -> (String, String) {
+    let hash = "SELECT password_hash FROM users WHERE email = 'Ada@acme.test'";
+    let sessions =
+        "SELECT count(*)::text FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.email = 'Ada@acme.test'";
+    (admin.value(hash).await, admin.value(sessions).await)
+}
+
+async fn with_session() -> Admin {
+    let admin = with_owner().await;
+    admin
+        .execute(
+            "INSERT INTO sessions (id, token_digest, user_id, created_at, last_seen_at, expires_at)
+             SELECT gen_random_uuid(), sha256('a cookie'), id, now(), now(), now() + interval '1 day'
+             FROM users WHERE email = 'Ada@acme.test'",
+        )
+        .await;
+    admin
+}
+
+#[tokio::test]
+async fn a_lost_password_is_replaced_by_a_generated_one_and_all_sessions_end() {
+    let admin = with_session().await;
+    let before = password_and_sessions(&admin).await;
+    let answer = admin.json("user set-password --org acme --email ada@acme.test");
+    let after = password_and_sessions(&admin).await;
+    let told = (text(&answer["email"]), &answer["ended_sessions"], text(&answer["password"]).len());
+    assert_eq!((told, before.1, after.1), (("Ada@acme.test".into(), &json!(1), 24), "1".into(), "0".into()));
+    assert_ne!(before.0, after.0);
+}
+
+#[tokio::test]
+async fn a_password_that_was_set_is_not_answered_and_a_short_one_changes_nothing() {
+    let admin = with_session().await;
+    let set = "user set-password --org acme --email ada@acme.test --password-stdin";
+    let before = password_and_sessions(&admin).await;
+    let short = admin.run_with_input(set, "short\n").refusal("\n  password: ");
+    let between = password_and_sessions(&admin).await;
+    let answer = admin.run_with_input(&format!("--json {set}"), "correct horse battery\n").json();
+    assert_eq!((short, between), ((4, true), before));
+    assert_eq!(answer, json!({"id": answer["id"], "email": "Ada@acme.test", "ended_sessions": 1}));
+}
+
+#[tokio::test]
+async fn nobody_elses_password_is_set_by_a_wrong_organization() {
+    let admin = with_session().await;
+    admin.json("org create --slug other --name Other");
+    let before = password_and_sessions(&admin).await;
+    let codes = ["--org other --email ada@acme.test", "--org acme --email nobody@acme.test"]
+        .map(|who| admin.run(&format!("user set-password {who}")).code);
+    assert_eq!((codes, password_and_sessions(&admin).await), ([3; 2], before));
+}

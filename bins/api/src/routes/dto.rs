@@ -22,6 +22,17 @@ pub(crate) struct SignIn {
     pub(crate) password: String,
 }
 
+/// Another password for the signed-in person.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangedPassword {
+    #[schema(format = "password")]
+    pub(crate) current_password: String,
+    /// 8 to 256 characters.
+    #[schema(format = "password")]
+    pub(crate) new_password: String,
+}
+
 /// A new key. Give either `scopes` or `preset`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@ use actix_web::{
 };
 use serde::Serialize;
 use statuspulse_app::{
+    accounts,
     passwords::Password,
     sessions::{self, SessionView},
     views::{EndedSessionsJson, OwnSessionPageJson},
@@ -14,7 +15,10 @@ use statuspulse_policy::SessionId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Answer, dto::SignIn};
+use super::{
+    Answer,
+    dto::{ChangedPassword, SignIn},
+};
 use crate::http::{Context, context::check_origin, error::Problem, query};
 
 /// A session about itself.
@@ -134,6 +138,20 @@ pub(crate) async fn end_one(context: Context) -> Answer {
 pub(crate) async fn end_others(context: Context) -> Answer {
     let (session, _) = context.session()?;
     let ended = sessions::end_others(context.app(), &context.caller, session).await?;
+    Ok(HttpResponse::Ok().json(EndedSessionsJson { ended }))
+}
+
+/// Change the own password; all other sessions of the person end.
+#[utoipa::path(post, path = "/v1/me/password", tag = "session", security(("session" = [])), request_body = ChangedPassword, responses(
+    (status = 200, description = "how many sessions were ended", body = EndedSessionsJson), (status = 401, body = Problem),
+    (status = 409, description = "`password_changed`: it is another one by now", body = Problem),
+    (status = 422, description = "`wrong_password`, `password_length`, `password_unchanged`", body = Problem),
+    (status = 429, description = "`too_many_attempts`", body = Problem)))]
+pub(crate) async fn change_password(context: Context) -> Answer {
+    let (session, _) = context.session()?;
+    let body: ChangedPassword = context.json().await?;
+    let (current, new) = (Password::new(body.current_password), Password::new(body.new_password));
+    let ended = accounts::change_password(context.app(), &context.caller, session, current, new).await?;
     Ok(HttpResponse::Ok().json(EndedSessionsJson { ended }))
 }
 

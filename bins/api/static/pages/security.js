@@ -16,7 +16,7 @@ export async function start(main, context) {
   };
   const lists = keyLists(context, add);
   const wanted = attention(context, add);
-  const sections = [organizationList(context), lists, wanted, lifespans(context), told(context), members(context), sessions(), alertRules(context)];
+  const sections = [organizationList(context), lists, wanted, lifespans(context), told(context), members(context), sessions(context), alertRules(context)];
   replace(main, jumps(sections), sections);
   if (context.role !== "auditor") {
     replace(document.getElementById("actions"), h("button", { type: "button", class: "button strong", onclick: () => add() }, "Add a range"));

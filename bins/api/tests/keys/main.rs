@@ -19,6 +19,7 @@ mod members;
 mod one_transaction;
 mod overlap;
 mod own_sessions;
+mod passwords;
 mod reuse;
 mod roles;
 mod rotation;

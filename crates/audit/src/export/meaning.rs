@@ -100,6 +100,7 @@ pub(super) fn sentence(action: &str) -> &str {
         "settings.signing_key_rotate" => "Signing key of access tokens changed",
         "user.create" => "User created",
         "user.update" => "User changed",
+        "user.password_change" => "Password of a user changed",
         "user.delete" => "User deleted",
         "member.add" => "Member added",
         "member.change" => "Role of a member changed",

@@ -9,6 +9,7 @@ use crate::{
     browser::{Key, Scheme},
     checks::Check,
     desk::Desk,
+    words::press,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,6 +134,44 @@ async fn sessions_elsewhere_are_seen_and_ended() {
         desk.open(PAGE).await;
         desk.at("sessions").await;
         assert_eq!(chromium.count("#sessions tbody tr").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs chromium and npm"]
+async fn the_own_password_is_changed_and_who_is_signed_in_elsewhere_is_out() {
+    let desk = Desk::new().await;
+    let (world, server) = (&desk.scene.world, &desk.scene.world.server);
+    desk.in_every_look(async |look| {
+        let (desk, chromium) = (look.desk, &look.desk.chromium);
+        let person = world.app.person(&world.org, &format!("ada-{}", look.tag()), Role::Developer).await;
+        let elsewhere = server.sign_in(&person.email, &person.password).await;
+        let new = "a new password of some length";
+        desk.security_of(&person).await;
+        desk.at("sessions").await;
+        press(chromium, "#sessions", "Change your password").await;
+        chromium.focuses("dialog [name=current_password]").await;
+        chromium.fill("dialog [name=current_password]", "a wrong password").await;
+        chromium.fill("dialog [name=new_password]", new).await;
+        chromium.fill("dialog [name=again]", "a new password of som lenght").await;
+        chromium.press(SUBMIT).await;
+        chromium.wait_text("dialog [data-field=again] .field-error", "not the same").await;
+        chromium.focuses("dialog [name=again]").await;
+        look.is_clean("security-password").await;
+        chromium.clear_and_fill("dialog [name=again]", new).await;
+        chromium.press(SUBMIT).await;
+        chromium.wait_text("dialog [data-field=current_password] .field-error", "not your password").await;
+        look.is_clean_but_for("security-password-refused", &Check::default().status(422)).await;
+        chromium.clear_and_fill("dialog [name=current_password]", &person.password).await;
+        chromium.press(SUBMIT).await;
+        chromium.vanishes("dialog").await;
+        chromium.wait_text("#notices", "Your password is changed, and 1 other session has ended.").await;
+        assert_eq!(server.as_(&elsewhere, "GET", "/v1/session", &json!({})).await.status, 401);
+        server.sign_in(&person.email, new).await;
+        // This one goes on.
+        desk.open(PAGE).await;
+        chromium.shows("#sessions").await;
     })
     .await;
 }
