@@ -5,7 +5,7 @@ import { ApiError, get, ofOrg } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { number, plural, when, words } from "./format.js";
-import { badge, empty, field, filters, list, loaded, section, table } from "./parts.js";
+import { badge, complain, empty, field, filters, list, loaded, run, section, table } from "./parts.js";
 import { ENVIRONMENTS, askOver, atEntries, begun, keyLink, kept, networks, renew, saveSettings, settings, slices } from "./security-parts.js";
 
 /** The list to which all keys are held, whatever their own says. */
@@ -134,13 +134,14 @@ const REASONS = {
 
 /** Keys that want a look, by reason. */
 export function attention(context, add) {
-  const found = kept(() => loaded(() => get(ofOrg("/inventory")), ({ reasons }) => {
-    const names = [...new Set([...Object.keys(REASONS), ...Object.keys(reasons)])];
-    const some = names.filter((name) => reasons[name]?.length);
-    const none = names.filter((name) => reasons[name]?.length === 0).map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase());
+  // The keys themselves are asked for where a reason is opened.
+  const found = kept(() => loaded(() => get(ofOrg("/inventory"), { limit: 1 }), ({ counts }) => {
+    const names = [...new Set([...Object.keys(REASONS), ...Object.keys(counts)])];
+    const some = names.filter((name) => counts[name]);
+    const none = names.filter((name) => counts[name] === 0).map((name) => (REASONS[name]?.[0] ?? words(name)).toLowerCase());
     if (!some.length) return empty("Nothing to do", "No key stands out.");
     return [
-      some.map((name) => reason(context, add, name, reasons[name])),
+      some.map((name) => reason(context, add, name, counts[name])),
       none.length ? h("p", { class: "quiet" }, `No key stands under: ${none.join(", ")}.`) : null,
     ];
   }), "17rem");
@@ -149,10 +150,13 @@ export function attention(context, add) {
   return element;
 }
 
-function reason(context, add, name, keys) {
+const MOST = 200;
+
+function reason(context, add, name, count) {
   const [title, advice, fact] = REASONS[name] ?? [words(name), "", () => null];
   const shown = h("div", {});
   const item = (key) => h("li", {}, keyLink(key), " ", h("span", { class: "quiet" }, words(key.environment), " · ", fact(key)));
+  const wanting = async () => (await get(ofOrg("/inventory"), { reason: name, limit: MOST })).reasons[name];
   const start = () => {
     if (shown.hasChildNodes()) return;
     const rows = (items) => {
@@ -161,14 +165,27 @@ function reason(context, add, name, keys) {
       place.add(items);
       return place;
     };
-    shown.append(begun(list(slices(keys), rows, () => null)));
+    shown.append(loaded(wanting, (keys) => [begun(list(slices(keys), rows, () => null)),
+      count > keys.length ? h("p", { class: "quiet" }, `These are the newest ${number(keys.length)} of ${number(count)}.`) : null]));
   };
   const give = name === "no_allowlist" && context.role !== "auditor"
     ? h("p", {}, h("button", {
-      type: "button", class: "button small", onclick: () => add({ keys: keys.slice(0, 200), create: true }),
-    }, "Give them a list"))
+      type: "button", class: "button small",
+      onclick: async (event) => {
+        let keys;
+        await run(event.currentTarget, async () => { keys = await wanting(); }, complain);
+        if (keys) await add({ keys, create: true });
+      },
+    }, count > MOST ? `Give the newest ${MOST} a list` : "Give them a list"))
     : null;
-  return h("details", { class: "fold", ontoggle: start },
-    h("summary", {}, h("span", { class: "name" }, title), " ", badge(plural(keys.length, "key"), name === "never_rotated" ? "" : "warn")),
+  const id = `attention-${name}`;
+  const element = h("details", { class: "fold", id, ontoggle: start },
+    h("summary", {}, h("span", { class: "name" }, title), " ", badge(plural(count, "key"), name === "never_rotated" ? "" : "warn")),
     h("p", { class: "quiet" }, advice), give, shown);
+  // The address may name it: the overview does.
+  if (location.hash.slice(1) === id) {
+    element.open = true;
+    requestAnimationFrame(() => element.scrollIntoView());
+  }
+  return element;
 }

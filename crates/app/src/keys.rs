@@ -49,7 +49,7 @@ pub use change::{KeyChange, change, set_allowlist};
 pub use create::{CreateKey, create};
 pub use explain::{ExplainCall, explain};
 pub use history::{Usage, VersionPage, VersionView, usage, versions};
-pub use inventory::{Attention, inventory};
+pub use inventory::{AskInventory, Attention, Wanting, inventory};
 pub use rotate::{RotateKey, Rotated, rotate};
 pub use sources::{Preview, Source, Suggestions, preview, suggest};
 pub use state::{Receipt, Switch, revoke_in_background, switch};

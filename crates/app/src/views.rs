@@ -59,7 +59,7 @@ pub struct KeyJson {
     allowlist_notes: BTreeMap<String, String>,
     status: &'static str,
     version: i32,
-    /// When the current version, whose token is in use, was made: `expires_at` counts from here.
+    /// When the current version was made: its longest life counts from here.
     version_created_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
     created_by: CreatorJson,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use statuspulse_app::{
-    keys::{self, ExplainCall, ListKeys, Page, RotateKey, Switch},
+    keys::{self, AskInventory, ExplainCall, ListKeys, Page, RotateKey, Switch},
     views::{AllowlistJson, ExplanationJson, InventoryJson, KeyJson, KeyPageJson, ReceiptJson, RotatedJson},
 };
 use statuspulse_keys::Status;
@@ -312,7 +312,7 @@ async fn explain(context: &Context, args: ExplainArgs) -> Result<(), CliError> {
 
 async fn inventory(context: &Context, org: &str) -> Result<(), CliError> {
     let access = context.access(org).await?;
-    let lists = keys::inventory(&context.app, &access).await?;
+    let lists = keys::inventory(&context.app, &access, &AskInventory::default()).await?;
     context.output.answer(&InventoryJson::new(&context.app, lists), |answer| {
         let reasons = answer["reasons"].as_object().into_iter().flatten();
         let wanted = reasons.filter(|(_, keys)| keys.as_array().is_some_and(|keys| !keys.is_empty()));

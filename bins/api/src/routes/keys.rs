@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use statuspulse_app::{
     AppError,
-    keys::{self, ListKeys, Switch},
+    keys::{self, AskInventory, ListKeys, Switch},
     views::{
         AddedRangesJson, AllowlistJson, ClaimedJson, ExplanationJson, InventoryJson, IssuedJson, KeyJson, KeyPageJson,
         MatrixJson, PreviewJson, RangesPreviewJson, ReceiptJson, RotatedJson, SuggestionsJson, UsageJson,
@@ -280,10 +280,15 @@ pub(crate) async fn own(context: Context) -> Answer {
 
 /// Keys that want a look, by reason.
 #[utoipa::path(get, path = "/v1/orgs/{org}/inventory", tag = "keys", security(("session" = []), ("key" = ["keys:read"])),
-    params(("org" = String, Path)), responses(
-    (status = 200, description = "the living keys under each of their reasons", body = InventoryJson)))]
+    params(("org" = String, Path), ("reason" = Option<String>, Query),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 200)), responses(
+    (status = 200, description = "the living keys under each of their reasons, or `limit` of each, or of one reason", body = InventoryJson),
+    (status = 422, description = "`unknown_reason`, `out_of_bounds`", body = Problem)))]
 pub(crate) async fn inventory(context: Context) -> Answer {
-    let lists = keys::inventory(context.app(), context.access()?).await?;
+    let parameters = query::list_parameters(&context.request, &["reason", "limit"])?;
+    let reason = query::value(&parameters, "reason").map(str::to_owned);
+    let asked = AskInventory { reason, limit: query::limit(&parameters)? };
+    let lists = keys::inventory(context.app(), context.access()?, &asked).await?;
     Ok(HttpResponse::Ok().json(InventoryJson::new(context.app(), lists)))
 }
 

@@ -27,7 +27,16 @@ export async function start(main, context) {
   );
   const room = h("div", { class: "filter-room" });
   replace(main, h("div", { class: "panel keys" }, room, keys));
-  if (mayChange) replace(document.getElementById("actions"), generate());
+  if (mayChange) {
+    const button = generate();
+    replace(document.getElementById("actions"), button);
+    if (location.hash === "#generate") {
+      history.replaceState(null, "", location.pathname + location.search);
+      // Where a dialog gives the focus back to.
+      button.focus();
+      button.click();
+    }
+  }
 
   async function create() {
     const made = await createKey();

@@ -8,6 +8,8 @@ import { badge, empty, loaded, section, status } from "../parts.js";
 const SEVERITIES = ["critical", "high", "medium", "low"];
 const MOST_ALERTS = 5;
 const MOST_KEYS = 3;
+/** More than are shown: the changes below are told with the names of these. */
+const NAMED_KEYS = 10;
 
 /** The reasons of the inventory, the most pressing first. */
 const REASONS = [
@@ -28,14 +30,14 @@ const DONE = {
 export function start(main, { role, user }) {
   const isDeveloper = role === "developer";
   const alerts = shared(openAlerts);
-  const inventory = shared(() => get(ofOrg("/inventory")));
+  const inventory = shared(() => get(ofOrg("/inventory"), { limit: NAMED_KEYS }));
   // A developer may not read the trail of others.
   const changes = isDeveloper ? null : shared(() => get(ofOrg("/audit/events"), { action: "key.", limit: 10 }));
   const keys = shared(() => get(ofOrg("/keys"), { limit: 10 }));
   const attention = shared(async () => {
-    const { reasons } = await inventory();
+    const { reasons, counts } = await inventory();
     const isNew = role !== "auditor" && !(await (changes ? madeBefore(reasons, changes) : keys().then(({ items }) => items.some(byPerson))));
-    return { reasons, isNew };
+    return { reasons, counts, isNew };
   });
   const panels = h("div", { class: "grid overview" }, section("Open alerts", { actions: link("All alerts", "/alerts") }, loaded(alerts, alertList)));
   replace(main, isDeveloper ? null : readiness(), panels);
@@ -112,20 +114,20 @@ async function madeBefore(reasons, changes) {
   return changes().then(({ items }) => items.some(({ actor }) => actor.kind === "user" || actor.kind === "api_key"), () => true);
 }
 
-function attentionList({ reasons, isNew }) {
+function attentionList({ reasons, counts, isNew }) {
   const found = REASONS.filter(([name]) => reasons[name]?.length);
   return [
     isNew ? firstSteps() : null,
-    found.length ? h("ul", { class: "lines" }, found.map(([name, title, advice]) => reasonLine(title, advice, reasons[name])))
+    found.length ? h("ul", { class: "lines" }, found.map(([name, title, advice]) => reasonLine(name, title, advice, reasons[name], counts[name])))
       : isNew ? null : empty("No key wants attention", "All have an allowlist, are in use, and end late enough."),
   ];
 }
 
-function reasonLine(title, advice, keys) {
-  const rest = keys.length - MOST_KEYS;
+function reasonLine(reason, title, advice, keys, count) {
+  const rest = count - MOST_KEYS;
   return h("li", {},
-    h("div", {}, badge(plural(keys.length, "key"), "warn"), " ", h("span", { class: "name" }, title)), h("div", { class: "quiet" }, advice),
-    h("div", { class: "names" }, keys.slice(0, MOST_KEYS).map(keyLink), rest > 0 ? h("span", { class: "quiet" }, `and ${rest} more`) : null));
+    h("div", {}, badge(plural(count, "key"), "warn"), " ", h("span", { class: "name" }, title)), h("div", { class: "quiet" }, advice),
+    h("div", { class: "names" }, keys.slice(0, MOST_KEYS).map(keyLink), rest > 0 ? h("a", { href: `${pageUrl("/security")}#attention-${reason}` }, `and ${rest} more`) : null));
 }
 
 function keyLink({ id, name }) {
@@ -137,7 +139,7 @@ function firstSteps() {
     h("ol", {}, h("li", {}, "Generate a key with the scopes that your program needs, and no more."),
       h("li", {}, "Store it where your program keeps its secrets. It is shown once."),
       h("li", {}, "Give it an allowlist, and turn Auto-Rotate on.")),
-    h("p", {}, h("a", { href: pageUrl("/keys"), class: "button strong" }, "Generate New Key")));
+    h("p", {}, h("a", { href: `${pageUrl("/keys")}#generate`, class: "button strong" }, "Generate New Key")));
 }
 
 // Changes

@@ -22,7 +22,8 @@ export async function start(main, context) {
     replace(document.getElementById("actions"), h("button", { type: "button", class: "button strong", onclick: () => add() }, "Add a range"));
   }
   // The address may name a section, which wasn't there when the browser looked for it.
-  document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  const named = location.hash.slice(1);
+  (document.getElementById(named) ?? document.getElementById(named.split("-")[0]))?.scrollIntoView();
 }
 
 function told(context) {

@@ -89,3 +89,37 @@ async fn dead_keys_want_nothing() {
     scene.owner("POST", &format!("/v1/orgs/acme/keys/{id}/revoke"), &serde_json::json!({})).await;
     assert!(!names(&scene, "no_allowlist").await.contains(&"dead".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_shows_some_keys_gets_some_and_their_number() {
+    let scene = Scene::new().await;
+    for name in ["first", "second", "third"] {
+        scene.days(1).await;
+        named(&scene, name, |key| key.expires_in_days = Some(10)).await;
+    }
+    let some = scene.shown("/v1/orgs/acme/inventory?limit=2").await;
+    let one = scene.shown("/v1/orgs/acme/inventory?reason=ends_within_14_days").await;
+    let shown = |answer: &Value| {
+        let keys = answer["reasons"]["ends_within_14_days"].as_array().unwrap().clone();
+        keys.iter().map(|key| key["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let reasons = |answer: &Value| answer["reasons"].as_object().unwrap().len();
+    assert_eq!(
+        (shown(&some), shown(&one)),
+        (vec!["third".into(), "second".into()], vec!["third".into(), "second".into(), "first".into()])
+    );
+    assert_eq!((reasons(&some), reasons(&one), &some["counts"]["ends_within_14_days"]), (7, 1, &serde_json::json!(3)));
+}
+
+/// A mistyped filter must not widen the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_of_the_inventory_is_checked() {
+    let scene = Scene::new().await;
+    let mut outcomes = Vec::new();
+    for query in ["reason=old", "reason=", "limit=0", "limit=201", "reasons=allow_any"] {
+        let path = format!("/v1/orgs/acme/inventory?{query}");
+        outcomes.push(scene.owner("GET", &path, &Value::Null).await.outcome());
+    }
+    let codes = ["unknown_reason", "unknown_reason", "out_of_bounds", "out_of_bounds", "unknown_parameter"];
+    assert_eq!(outcomes, codes.map(|code| (422, code.to_owned())));
+}

@@ -115,6 +115,7 @@ async fn every_section_is_there_and_clean() {
         let chromium = &look.desk.chromium;
         assert_eq!(chromium.count("main img").await, 0, "a name is markup");
         chromium.press("#attention summary").await;
+        chromium.wait_text("#attention details[open]", "key 12").await;
         look.desk.at("attention").await;
         look.is_clean("security-reason").await;
         for section in SECTIONS {

@@ -13,6 +13,8 @@ use super::{KeyView, views};
 use crate::{app::App, caller::Access, error::AppError};
 
 const PAGE: i64 = 200;
+/// Keys that are shown under one reason, at most, where somebody wants fewer than all.
+const LONGEST: i64 = 200;
 /// A key that nobody has used for so long is one that nobody misses.
 const UNUSED: Duration = Duration::days(30);
 /// An end that is so near wants a successor.
@@ -66,6 +68,17 @@ impl Attention {
         }
     }
 
+    /// By its stable word.
+    ///
+    /// # Errors
+    /// 422 `unknown_reason` on `reason`.
+    fn of(word: &str) -> Result<Self, AppError> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word).ok_or_else(|| {
+            let words = Self::ALL.map(Self::as_str).join(", ");
+            AppError::field("reason", "unknown_reason", format!("there is no such reason; there are {words}"))
+        })
+    }
+
     fn fits(self, app: &App, view: &KeyView, now: DateTime<Utc>) -> bool {
         let key = &view.key;
         let wide = |cidr: &Cidr| cidr.length() < if cidr.is_ipv4() { WIDE_V4 } else { WIDE_V6 };
@@ -81,19 +94,50 @@ impl Attention {
     }
 }
 
+/// Which keys are to be shown, as it comes from outside; all of them when nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct AskInventory {
+    /// Those of one reason alone, by its word.
+    pub reason: Option<String>,
+    /// 1 to 200 of each reason, the newest.
+    pub limit: Option<i64>,
+}
+
+/// The keys of one reason.
+#[derive(Debug)]
+pub struct Wanting {
+    /// Why they want a look.
+    pub reason: Attention,
+    /// How many there are.
+    pub count: usize,
+    /// Newest first; perhaps not all.
+    pub keys: Vec<KeyView>,
+}
+
 /// The living keys that want a look, by reason; a key stands under each of its reasons. Reasons without a key stand there
 /// too, so that their absence can be read.
 ///
 /// # Errors
-/// 503.
-pub async fn inventory(app: &App, access: &Access) -> Result<Vec<(Attention, Vec<KeyView>)>, AppError> {
+/// 422 `unknown_reason` or `out_of_bounds`, 503.
+pub async fn inventory(app: &App, access: &Access, asked: &AskInventory) -> Result<Vec<Wanting>, AppError> {
+    let reasons = match &asked.reason {
+        None => Attention::ALL.to_vec(),
+        Some(word) => vec![Attention::of(word)?],
+    };
+    if asked.limit.is_some_and(|limit| !(1..=LONGEST).contains(&limit)) {
+        return Err(AppError::field("limit", "out_of_bounds", "1 to 200 keys of each reason"));
+    }
+    let most = asked.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let now = app.env.now();
     let mut conn = app.conn().await?;
     let living = living(&mut conn, access, None, now).await?.into_iter().filter(|listed| !listed.key.canary);
     let pairs = living.map(|row| (row.key, row.current)).collect();
     let living = views(&mut conn, access, pairs, now).await?;
-    let fitting = |reason: Attention| living.iter().filter(|view| reason.fits(app, view, now)).cloned().collect();
-    Ok(Attention::ALL.into_iter().map(|reason| (reason, fitting(reason))).collect())
+    let fitting = |reason: Attention| {
+        let fitting: Vec<&KeyView> = living.iter().filter(|view| reason.fits(app, view, now)).collect();
+        Wanting { reason, count: fitting.len(), keys: fitting.into_iter().take(most).cloned().collect() }
+    };
+    Ok(reasons.into_iter().map(fitting).collect())
 }
 
 /// The keys of an organization, or of one environment of it, that are neither revoked nor expired.

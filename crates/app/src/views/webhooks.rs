@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{CreatorJson, KeyJson};
 use crate::{
     app::App,
-    keys::{Attention, KeyView},
+    keys::Wanting,
     webhooks::{EndpointView, Page, Queued, overlap_until},
 };
 
@@ -175,15 +175,18 @@ impl From<Queued> for QueuedJson {
 #[schema(as = Inventory)]
 pub struct InventoryJson {
     /// `no_allowlist`, `allow_any`, `wide_allowlist`, `all_scopes`, `unused_30_days`, `ends_within_14_days`,
-    /// `never_rotated`: each with its keys, perhaps none.
+    /// `never_rotated`: each with its keys, newest first, perhaps none; no more than `limit`.
     reasons: BTreeMap<&'static str, Vec<KeyJson>>,
+    /// How many keys each reason has.
+    counts: BTreeMap<&'static str, usize>,
 }
 
 impl InventoryJson {
     /// From the lists.
     #[must_use]
-    pub fn new(app: &App, lists: Vec<(Attention, Vec<KeyView>)>) -> Self {
-        let keys = |views: Vec<KeyView>| views.into_iter().map(|view| KeyJson::new(app, view)).collect();
-        Self { reasons: lists.into_iter().map(|(reason, views)| (reason.as_str(), keys(views))).collect() }
+    pub fn new(app: &App, lists: Vec<Wanting>) -> Self {
+        let counts = lists.iter().map(|list| (list.reason.as_str(), list.count)).collect();
+        let keys = |list: Wanting| list.keys.into_iter().map(|view| KeyJson::new(app, view)).collect();
+        Self { reasons: lists.into_iter().map(|list| (list.reason.as_str(), keys(list))).collect(), counts }
     }
 }
