@@ -11,9 +11,10 @@ const SHORT = new Intl.DateTimeFormat("en-GB", {
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const RELATIVE = new Intl.RelativeTimeFormat("en");
 const NUMBER = new Intl.NumberFormat("en");
-/** Units with their length and how long a time is to be said in them, in seconds. Lifespans are counted in days, up to 90 of them. */
+/** Units with their length, and from when on a time is said in them, in seconds: never less than two of a unit, which a rounded
+ *  number would misstate. Lifespans are counted in days, up to 90 of them. */
 const STEPS = [
-  ["year", 31_536_000, 63_072_000], ["month", 2_629_746, 8_640_000], ["day", 86_400, 86_400], ["hour", 3_600, 3_600], ["minute", 60, 60], ["second", 1, 5],
+  ["year", 31_536_000, 63_072_000], ["month", 2_629_746, 8_640_000], ["day", 86_400, 172_800], ["hour", 3_600, 7_200], ["minute", 60, 120], ["second", 1, 5],
 ];
 
 /** "in 3 days", "2 hours ago". */

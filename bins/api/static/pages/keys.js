@@ -101,15 +101,15 @@ function keyTable(items, mayChange) {
 /** How old a key is, and what is left of its current version's life. */
 function life(key) {
   const [from, to, now] = [new Date(key.version_created_at).getTime(), new Date(key.expires_at).getTime(), Date.now()];
-  const made = h("span", { class: "until quiet" }, "made ", h("time", { datetime: key.created_at, title: absolute(key.created_at), dataset: { at: key.created_at } },
-    relative(key.created_at)));
+  const live = (at) => h("time", { datetime: at, title: absolute(at), dataset: { at } }, relative(at));
+  const made = h("span", { class: "until quiet" }, "made ", live(key.created_at));
   if (key.status === "revoked") return [h("div", {}, "revoked ", key.revoked_at ? when(key.revoked_at) : null), made];
   if (to <= now) return [h("div", {}, "ended ", when(key.expires_at)), made];
   const left = (to - now) / DAY;
   const tone = left < 3 ? "bad" : left < 14 ? "warn" : "";
-  const words = left < 1 ? `ends ${relative(key.expires_at)}` : `${plural(Math.round(left), "day")} left`;
+  const words = left < 1 ? ["ends ", live(key.expires_at)] : `${plural(Math.round(left), "day")} left`;
   return h("div", { class: "life" }, tone ? badge(words, tone) : words, bar((to - now) / (to - from), tone),
-    h("time", { class: "until quiet", datetime: key.expires_at, title: `This version was made ${absolute(key.version_created_at)}` }, short(key.expires_at)), made);
+    h("time", { class: "until quiet", datetime: key.expires_at, title: absolute(key.expires_at) }, short(key.expires_at)), made);
 }
 
 /** A button whose menu is made when it is opened. */
