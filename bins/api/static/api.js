@@ -121,8 +121,13 @@ function take(session) {
     location.reload();
     return new Promise(() => {});
   }
-  csrf = session.csrf_token;
-  // "Sign out" is a form of the page.
-  for (const input of document.querySelectorAll("input[name=csrf_token]")) input.value = csrf;
+  useToken(session.csrf_token);
   return undefined;
+}
+
+/** Goes on with another CSRF token of the same session. */
+export function useToken(token) {
+  csrf = token;
+  // "Sign out" is a form of the page.
+  for (const input of document.querySelectorAll("input[name=csrf_token]")) input.value = token;
 }

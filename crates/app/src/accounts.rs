@@ -1,12 +1,16 @@
 //! The password of a person: changed by the person who knows the old one, or set by an operator.
 //!
-//! A new password ends sessions, so that whoever had the old one is out. A sign-in with the old one that is under way at that
-//! moment is refused: both take turns on the person's row.
+//! A new password ends sessions, so that whoever had the old one is out, and so is who has copied the cookie of the browser that
+//! sets it: that one gets another. A sign-in with the old password that is under way at that moment is refused: both take turns on
+//! the person's row.
+//!
+//! Each organization of the person has the change in its trail, for the password opens all of them.
 
+use chrono::{DateTime, Utc};
 use statuspulse_audit::{Action, Class, Event, Outcome};
 use statuspulse_policy::{OrganizationId, UserId};
 use statuspulse_store::{
-    AsyncConnection as _, Conn,
+    AsyncConnection as _, Conn, members,
     sessions::{Session, Which},
     users,
 };
@@ -19,58 +23,79 @@ use crate::{
     sessions::{self, Try},
 };
 
-/// Changes the password of the signed-in person, and ends all sessions of the person but the own one; answers how many it were.
+/// What a change of the own password leads to. Without `Debug`: it holds a cookie.
+pub struct Changed {
+    /// The value of the session's cookie from now on; the one before is worth nothing any more.
+    pub cookie: String,
+    /// End of the session, as before.
+    pub expires_at: DateTime<Utc>,
+    /// To be sent along with unsafe methods from now on.
+    pub csrf_token: String,
+    /// Other sessions of the person that have ended.
+    pub ended: usize,
+}
+
+/// Changes the password of the signed-in person, and ends all sessions of the person but the own one, which gets another cookie.
 /// What the person has authorized stays.
 ///
 /// # Errors
-/// 422 `password_length` or `password_unchanged` on `new_password`, `wrong_password` on `current_password` (a failed try, as at
-/// the sign-in), 429 `too_many_attempts`, 409 `password_changed` when the password is another one by now, 503.
+/// 422 `password_length` or `password_unchanged` on `new_password`, `wrong_password` on `current_password`, 429
+/// `too_many_attempts` after several of those, 409 `password_changed` when the password is another one by now, 401 when the
+/// session has ended meanwhile, 503.
 pub async fn change_password(
     app: &App,
     caller: &Caller,
     session: &Session,
     current: Password,
     new: Password,
-) -> Result<usize, AppError> {
+) -> Result<Changed, AppError> {
     new.check_strength("new_password")?;
     if new.expose() == current.expose() {
-        return Err(AppError::field("new_password", "password_unchanged", "this is the password that you have"));
+        return Err(AppError::field(
+            "new_password",
+            "password_unchanged",
+            "the new password is the same as the current one",
+        ));
     }
     let user = session.user.id;
-    let account = sessions::account_subject(app, &session.user.email);
+    // Not the count of the sign-in: a stranger who guesses there must not keep the person from this.
+    let subject = app.secrets.back_off_subject("password-change", &user.to_string());
     let mut conn = app.conn().await?;
-    let organization = sessions::first_organization(&mut conn, user).await?;
-    if let Try::Refused(error) = sessions::begin_account_try(app, &mut conn, &account).await? {
-        refuse(app, caller, &mut conn, organization, "too_many_attempts", 429).await?;
+    let stored = users::password_hash(&mut conn, user).await?.ok_or(AppError::NotFound("user"))?;
+    if let Try::Refused(error) = sessions::begin_account_try(app, &mut conn, &subject).await? {
         return Err(error);
     }
-    let stored = users::password_hash(&mut conn, user).await?.ok_or(AppError::NotFound("user"))?;
     // Who holds a connection and waits for a hash can starve everybody.
     drop(conn);
     if !passwords::verify(app, current, Some(stored.clone())).await? {
         let mut conn = app.conn().await?;
-        refuse(app, caller, &mut conn, organization, "wrong_password", 422).await?;
+        let mut event = event(app, caller, sessions::first_organization(&mut conn, user).await?, user)?;
+        event.outcome = Outcome::Denied;
+        event.reason = Some("wrong_password");
+        event.status = Some(422);
+        app.recorder.record(&mut conn, event).await?;
+        caller.mark_recorded();
         return Err(AppError::field("current_password", "wrong_password", "this is not your password"));
     }
     let hash = passwords::hash(app, new).await?;
-    let event = event(app, caller, organization, user)?;
+    let cookie = sessions::new_cookie(app)?;
     let mut conn = app.conn().await?;
     let ended = conn
         .transaction(async |conn| {
             if !users::change_password(conn, user, &hash, &stored).await? {
-                return Err(AppError::conflict(
-                    "password_changed",
-                    "your password was changed meanwhile; sign in with the new one",
-                ));
+                let detail = "your password was changed meanwhile; sign in with the new one";
+                return Err(AppError::conflict("password_changed", detail));
             }
-            users::forget_login_failures(conn, &account).await?;
-            let ended = sessions::end_in(app, caller, conn, user, Which::AllBut(session.id), organization).await?;
-            app.recorder.record(conn, event.with("ended_sessions", ended)).await?;
-            Ok::<_, AppError>(ended)
+            users::forget_login_failures(conn, &subject).await?;
+            if !sessions::renew(app, conn, session, &cookie).await? {
+                return Err(sessions::ended());
+            }
+            end_sessions(app, caller, conn, user, Which::AllBut(session.id)).await
         })
         .await?;
     caller.mark_recorded();
-    Ok(ended)
+    let csrf_token = app.secrets.csrf_token(&cookie);
+    Ok(Changed { cookie, expires_at: session.expires_at, csrf_token, ended })
 }
 
 /// What became of a password that was set.
@@ -86,7 +111,7 @@ pub struct SetPassword {
 /// into every organization of the person, which no owner of one may.
 ///
 /// # Errors
-/// 403 but for an operator, 422 `password_length`, 404, 503.
+/// 403 but for an operator, 422 `password_length`, 404 for who is no member, 409 `account_closed`, 503.
 pub async fn set_password(
     app: &App,
     caller: &Caller,
@@ -102,39 +127,40 @@ pub async fn set_password(
     }
     let (password, shown) = passwords::given_or_generated(app, given)?;
     let hash = passwords::hash(app, password).await?;
-    let organization = Some(access.organization.id);
-    let event = event(app, caller, organization, user)?;
     let mut conn = app.conn().await?;
     let ended_sessions = conn
         .transaction(async |conn| {
-            let email = users::set_password(conn, user, &hash).await?.ok_or(AppError::NotFound("user"))?;
-            users::forget_login_failures(conn, &sessions::account_subject(app, &email)).await?;
-            let ended = sessions::end_in(app, caller, conn, user, Which::All, organization).await?;
-            app.recorder.record(conn, event.with("ended_sessions", ended)).await?;
-            Ok::<_, AppError>(ended)
+            let member =
+                members::lock(conn, access.organization.id, user).await?.ok_or(AppError::NotFound("member"))?;
+            if !users::set_password(conn, user, &hash).await? {
+                return Err(AppError::conflict("account_closed", "the account is closed: nobody signs in with it"));
+            }
+            users::forget_login_failures(conn, &sessions::account_subject(app, &member.user.email)).await?;
+            end_sessions(app, caller, conn, user, Which::All).await
         })
         .await?;
     caller.mark_recorded();
     Ok(SetPassword { password: shown, ended_sessions })
 }
 
-fn event(app: &App, caller: &Caller, organization: Option<OrganizationId>, user: UserId) -> Result<Event, AppError> {
-    Ok(caller.event(app, Class::A, Action::UserPasswordChange, organization)?.with("user_id", user.to_string()))
-}
-
-async fn refuse(
+/// Ends sessions for a new password, and puts that into the trail of each organization of the person; answers how many it were.
+async fn end_sessions(
     app: &App,
     caller: &Caller,
     conn: &mut Conn,
-    organization: Option<OrganizationId>,
-    reason: &'static str,
-    status: u16,
-) -> Result<(), AppError> {
-    let mut event = caller.event(app, Class::A, Action::UserPasswordChange, organization)?;
-    event.outcome = Outcome::Denied;
-    event.reason = Some(reason);
-    event.status = Some(status);
-    app.recorder.record(conn, event).await?;
-    caller.mark_recorded();
-    Ok(())
+    user: UserId,
+    which: Which,
+) -> Result<usize, AppError> {
+    let ended = sessions::end_in(app, caller, conn, user, which).await?;
+    let organizations: Vec<_> =
+        users::memberships_of(conn, user).await?.into_iter().map(|held| Some(held.organization_id)).collect();
+    let organizations = if organizations.is_empty() { vec![None] } else { organizations };
+    let event = |organization| Ok::<_, AppError>(event(app, caller, organization, user)?.with("ended_sessions", ended));
+    let events: Result<Vec<_>, _> = organizations.into_iter().map(event).collect();
+    app.recorder.record_all(conn, events?).await?;
+    Ok(ended)
+}
+
+fn event(app: &App, caller: &Caller, organization: Option<OrganizationId>, user: UserId) -> Result<Event, AppError> {
+    Ok(caller.event(app, Class::A, Action::UserPasswordChange, organization)?.with("user_id", user.to_string()))
 }

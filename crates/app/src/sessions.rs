@@ -83,7 +83,7 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
     let Some(Credentials { user, password_hash }) = known.filter(|_| fits) else {
         return wrong(app, caller, named).await;
     };
-    let cookie = URL_SAFE_NO_PAD.encode(app.env.random::<32>()?);
+    let cookie = new_cookie(app)?;
     let id = SessionId::from_uuid(app.env.id()?);
     let new = NewSession {
         id,
@@ -134,6 +134,22 @@ pub(crate) enum Try {
     Counted,
     /// There were too many: 429 `too_many_attempts`.
     Refused(AppError),
+}
+
+/// The value of a cookie that nobody has yet.
+pub(crate) fn new_cookie(app: &App) -> Result<String, AppError> {
+    Ok(URL_SAFE_NO_PAD.encode(app.env.random::<32>()?))
+}
+
+/// Gives a session another cookie; false when it has ended.
+pub(crate) async fn renew(app: &App, conn: &mut Conn, session: &Session, cookie: &str) -> Result<bool, AppError> {
+    Ok(sessions::renew(conn, session.id, &app.secrets.session_digest(cookie)).await?)
+}
+
+/// The refusal of a session that has ended.
+#[must_use]
+pub fn ended() -> AppError {
+    AppError::Unauthorized { code: "session_ended", detail: "the session has ended; sign in again" }
 }
 
 /// Counts a try for an account before its password is looked at.
@@ -280,10 +296,8 @@ pub async fn sign_out(app: &App, caller: &Caller, session: &Session) -> Result<(
 }
 
 async fn end(app: &App, caller: &Caller, session: &Session, which: Which) -> Result<usize, AppError> {
-    let user = session.user.id;
     let mut conn = app.conn().await?;
-    let organization = first_organization(&mut conn, user).await?;
-    let ended = conn.transaction(async |conn| end_in(app, caller, conn, user, which, organization).await).await?;
+    let ended = conn.transaction(async |conn| end_in(app, caller, conn, session.user.id, which).await).await?;
     if ended > 0 {
         caller.mark_recorded();
     }
@@ -298,13 +312,13 @@ pub(crate) async fn end_in(
     conn: &mut Conn,
     user: UserId,
     which: Which,
-    organization: Option<OrganizationId>,
 ) -> Result<usize, AppError> {
     let now = app.env.now();
+    let organization = first_organization(conn, user).await?;
     let ended = sessions::end(conn, user, which, now, now - IDLE).await?;
     let event = |id: &SessionId| {
         let event = caller.event(app, Class::A, Action::SessionLogout, organization)?;
-        Ok::<_, AppError>(event.with("session_id", id.to_string()))
+        Ok::<_, AppError>(event.with("session_id", id.to_string()).with("user_id", user.to_string()))
     };
     let events: Result<Vec<_>, _> = ended.iter().map(event).collect();
     app.recorder.record_all(conn, events?).await?;

@@ -115,6 +115,15 @@ pub async fn touch(conn: &mut Conn, id: SessionId, now: DateTime<Utc>) -> Result
     Ok(())
 }
 
+/// Gives a session another cookie by the digest of its value; false when there is no such session any more.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn renew(conn: &mut Conn, id: SessionId, token_digest: &[u8; 32]) -> Result<bool, StoreError> {
+    let session = diesel::update(sessions::table.find(id.as_uuid()));
+    Ok(session.set(sessions::token_digest.eq(token_digest.as_slice())).execute(conn).await? == 1)
+}
+
 /// A session as its person sees it.
 #[derive(Debug, Clone)]
 pub struct ListedSession {
@@ -204,18 +213,24 @@ pub async fn end(
         .eq(user.as_uuid())
         .and(sessions::expires_at.gt(now))
         .and(sessions::last_seen_at.gt(seen_after));
-    let ended: Vec<Uuid> = match which {
+    let others = match which {
         Which::One(id) => {
             let one = sessions::table.filter(live.and(sessions::id.eq(id.as_uuid())));
-            diesel::delete(one).returning(sessions::id).get_results(conn).await?
+            let ended: Vec<Uuid> = diesel::delete(one).returning(sessions::id).get_results(conn).await?;
+            return Ok(ended.into_iter().map(SessionId::from_uuid).collect());
         }
-        Which::AllBut(id) => {
-            let others = sessions::table.filter(live.and(sessions::id.ne(id.as_uuid())));
-            diesel::delete(others).returning(sessions::id).get_results(conn).await?
-        }
-        Which::All => diesel::delete(sessions::table.filter(live)).returning(sessions::id).get_results(conn).await?,
+        Which::AllBut(id) => Some(id),
+        Which::All => None,
     };
-    Ok(ended.into_iter().map(SessionId::from_uuid).collect())
+    // Those that have idled for too long go too: to an instance whose clock is behind they are alive.
+    let kept = others.map_or_else(Uuid::nil, SessionId::as_uuid);
+    let all = sessions::table.filter(sessions::user_id.eq(user.as_uuid()).and(sessions::id.ne(kept)));
+    let ended: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>)> = diesel::delete(all)
+        .returning((sessions::id, sessions::expires_at, sessions::last_seen_at))
+        .get_results(conn)
+        .await?;
+    let lived = ended.into_iter().filter(|(_, expires_at, seen)| *expires_at > now && *seen > seen_after);
+    Ok(lived.map(|(id, ..)| SessionId::from_uuid(id)).collect())
 }
 
 /// Removes sessions that have ended.

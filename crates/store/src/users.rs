@@ -143,13 +143,13 @@ pub async fn change_password(conn: &mut Conn, user: UserId, hash: &str, seen: &s
     Ok(diesel::update(held).set(users::password_hash.eq(hash)).execute(conn).await? == 1)
 }
 
-/// Stores another password hash; answers the person's address, none when there is no such person.
+/// Stores another password hash; false when there is no such person, or the account is closed.
 ///
 /// # Errors
 /// When the database can't be reached.
-pub async fn set_password(conn: &mut Conn, user: UserId, hash: &str) -> Result<Option<String>, StoreError> {
-    let changed = diesel::update(users::table.find(user.as_uuid())).set(users::password_hash.eq(hash));
-    Ok(changed.returning(users::email).get_result(conn).await.optional()?)
+pub async fn set_password(conn: &mut Conn, user: UserId, hash: &str) -> Result<bool, StoreError> {
+    let open = users::table.filter(users::id.eq(user.as_uuid()).and(users::disabled_at.is_null()));
+    Ok(diesel::update(open).set(users::password_hash.eq(hash)).execute(conn).await? == 1)
 }
 
 /// People by id.

@@ -36,8 +36,9 @@ pub(crate) enum UserCommand {
     },
     /// Set the password of a member who has lost it, and end all sessions of that person.
     ///
-    /// The account may belong to other organizations too: the password is that of all of them. Without --password-stdin it is
-    /// generated, and shown this once.
+    /// The account may belong to other organizations too: the password is that of all of them. What the person has given apps
+    /// access to stays; end that with `grant revoke --user`. Without --password-stdin the password is generated, and shown this
+    /// once.
     SetPassword(SetPasswordArgs),
     /// Take somebody out of an organization, and end what the person has authorized for it. The account stays.
     Remove(RemoveArgs),

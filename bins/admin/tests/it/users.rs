@@ -1,3 +1,4 @@
+use argon2::{Argon2, password_hash::PasswordVerifier as _};
 use serde_json::json;
 
 use crate::support::{Admin, text};
@@ -189,11 +190,19 @@ async fn who_is_no_member_ends_with_3() {
 async fn what_an_operator_does_to_members_is_in_the_trail() {
     let admin = with_owner().await;
     admin.json("user set-role --org acme --email ada@acme.test --role admin");
+    admin.json("user set-password --org acme --email ada@acme.test");
     admin.json("user remove --org acme --email ada@acme.test --yes");
     let query =
         "SELECT string_agg(event->>'action' || ' ' || (event->'actor'->>'kind'), ', ' ORDER BY event->>'occurred_at')
-                 FROM audit_outbox WHERE event->>'action' IN ('member.change', 'member.remove')";
-    assert_eq!(admin.value(query).await, "member.change operator, member.remove operator");
+                 FROM audit_outbox WHERE event->>'action' IN ('member.change', 'member.remove', 'user.password_change')";
+    assert_eq!(
+        admin.value(query).await,
+        "member.change operator, user.password_change operator, member.remove operator"
+    );
+}
+
+fn fits(password: &str, hash: &str) -> bool {
+    Argon2::default().verify_password(password.as_bytes(), hash).is_ok()
 }
 
 async fn password_and_sessions(admin: &Admin) -> (String, String) {
@@ -223,7 +232,7 @@ async fn a_lost_password_is_replaced_by_a_generated_one_and_all_sessions_end() {
     let after = password_and_sessions(&admin).await;
     let told = (text(&answer["email"]), &answer["ended_sessions"], text(&answer["password"]).len());
     assert_eq!((told, before.1, after.1), (("Ada@acme.test".into(), &json!(1), 24), "1".into(), "0".into()));
-    assert_ne!(before.0, after.0);
+    assert!(fits(&text(&answer["password"]), &after.0));
 }
 
 #[tokio::test]
@@ -236,6 +245,7 @@ async fn a_password_that_was_set_is_not_answered_and_a_short_one_changes_nothing
     let answer = admin.run_with_input(&format!("--json {set}"), "correct horse battery\n").json();
     assert_eq!((short, between), ((4, true), before));
     assert_eq!(answer, json!({"id": answer["id"], "email": "Ada@acme.test", "ended_sessions": 1}));
+    assert!(fits("correct horse battery", &password_and_sessions(&admin).await.0));
 }
 
 #[tokio::test]

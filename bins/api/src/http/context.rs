@@ -439,8 +439,7 @@ async fn session(context: &mut Context, route: &Route, in_organization: bool) ->
         return Err(missing(context, route).await);
     };
     let Some(found) = sessions::find(context.app(), &cookie).await? else {
-        let error = AppError::Unauthorized { code: "session_ended", detail: "the session has ended; sign in again" };
-        return Err(error.into());
+        return Err(sessions::ended().into());
     };
     context.caller.principal = Principal::User { id: found.user.id, email: found.user.email.clone() };
     if !context.request.method().is_safe() {

@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpResponse,
-    cookie::{Cookie, SameSite, time::OffsetDateTime},
+    cookie::{Cookie, SameSite},
     http::{
         Method,
         header::{CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER},
@@ -21,7 +21,11 @@ use statuspulse_oauth::{
     redirect_uri::{display_host, form_action},
 };
 
-use super::{Answer, dashboard::is_own_page, session::session_cookie};
+use super::{
+    Answer,
+    dashboard::is_own_page,
+    session::{live_cookie, session_cookie},
+};
 use crate::{
     http::{ApiError, Context, oauth as wire},
     pages::{AppLine, ConsentPage, LoginPage, OrganizationChoice, ScopeLine, SignedInPage},
@@ -297,8 +301,7 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
         None => goal.page.unwrap_or("/").to_owned(),
     };
     let mut answer = to_own(&context, &next);
-    let mut cookie = session_cookie(&context, signed_in.cookie);
-    cookie.set_expires(OffsetDateTime::from_unix_timestamp(signed_in.expires_at.timestamp()).ok());
+    let cookie = live_cookie(&context, signed_in.cookie, signed_in.expires_at);
     let mut used = Cookie::build(login_cookie_name(&context), "").path("/").secure(context.state.is_secure()).finish();
     used.make_removal();
     for cookie in [&cookie, &used] {

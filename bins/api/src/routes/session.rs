@@ -4,6 +4,7 @@ use actix_web::{
     HttpResponse,
     cookie::{Cookie, SameSite, time::OffsetDateTime},
 };
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use statuspulse_app::{
     accounts,
@@ -27,6 +28,15 @@ pub(crate) struct Session {
     user: SessionUser,
     organizations: Vec<SessionOrganization>,
     /// To be sent as `X-CSRF-Token` with unsafe methods.
+    csrf_token: String,
+}
+
+/// What a new password has led to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PasswordChanged {
+    /// Other sessions that have ended.
+    ended: usize,
+    /// To be sent as `X-CSRF-Token` with unsafe methods from now on.
     csrf_token: String,
 }
 
@@ -72,9 +82,7 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
     let body: SignIn = context.json().await?;
     let password = Password::new(body.password);
     let signed_in = sessions::sign_in(context.app(), &context.caller, &body.email, password).await?;
-    let expires = OffsetDateTime::from_unix_timestamp(signed_in.expires_at.timestamp()).ok();
-    let mut cookie = session_cookie(&context, signed_in.cookie);
-    cookie.set_expires(expires);
+    let cookie = live_cookie(&context, signed_in.cookie, signed_in.expires_at);
     Ok(HttpResponse::Ok().cookie(cookie).json(Session::from(signed_in.view)))
 }
 
@@ -143,7 +151,8 @@ pub(crate) async fn end_others(context: Context) -> Answer {
 
 /// Change the own password; all other sessions of the person end.
 #[utoipa::path(post, path = "/v1/me/password", tag = "session", security(("session" = [])), request_body = ChangedPassword, responses(
-    (status = 200, description = "how many sessions were ended", body = EndedSessionsJson), (status = 401, body = Problem),
+    (status = 200, description = "how many sessions were ended; the cookie is another one, and so is the CSRF token", body = PasswordChanged),
+    (status = 401, body = Problem),
     (status = 409, description = "`password_changed`: it is another one by now", body = Problem),
     (status = 422, description = "`wrong_password`, `password_length`, `password_unchanged`", body = Problem),
     (status = 429, description = "`too_many_attempts`", body = Problem)))]
@@ -151,8 +160,16 @@ pub(crate) async fn change_password(context: Context) -> Answer {
     let (session, _) = context.session()?;
     let body: ChangedPassword = context.json().await?;
     let (current, new) = (Password::new(body.current_password), Password::new(body.new_password));
-    let ended = accounts::change_password(context.app(), &context.caller, session, current, new).await?;
-    Ok(HttpResponse::Ok().json(EndedSessionsJson { ended }))
+    let changed = accounts::change_password(context.app(), &context.caller, session, current, new).await?;
+    let cookie = live_cookie(&context, changed.cookie, changed.expires_at);
+    Ok(HttpResponse::Ok().cookie(cookie).json(PasswordChanged { ended: changed.ended, csrf_token: changed.csrf_token }))
+}
+
+/// The cookie of a session until its end.
+pub(crate) fn live_cookie(context: &Context, value: String, expires_at: DateTime<Utc>) -> Cookie<'static> {
+    let mut cookie = session_cookie(context, value);
+    cookie.set_expires(OffsetDateTime::from_unix_timestamp(expires_at.timestamp()).ok());
+    cookie
 }
 
 /// The session's cookie.

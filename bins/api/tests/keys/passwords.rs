@@ -1,10 +1,18 @@
 //! Changing the own password: what a stolen session gains, and that nobody stays in by the old one.
 
 use serde_json::json;
+use statuspulse_app::{
+    accounts,
+    caller::{Access, Caller},
+    passwords::Password,
+};
 use statuspulse_policy::Role;
 use statuspulse_testkit::eventually;
 
-use crate::support::{Browser, PUBLIC_URL, Reply, World};
+use crate::{
+    help::{HOUR, text},
+    support::{Browser, PUBLIC_URL, Reply, World},
+};
 
 const PASSWORD: &str = "/v1/me/password";
 const SESSION: &str = "/v1/session";
@@ -28,6 +36,25 @@ async fn lives(world: &World, browser: &Browser) -> bool {
     world.api.get(SESSION).cookie(browser).send().await.status == 200
 }
 
+/// The session as it goes on after a change.
+fn goes_on(reply: &Reply) -> Browser {
+    let cookie = reply.header("set-cookie").split([';', '=']).nth(1).unwrap_or_default().to_owned();
+    Browser { cookie, csrf: text(&reply.json()["csrf_token"]) }
+}
+
+/// How many statements wait for a lock that holds this text.
+async fn waits(world: &World, part: &str) {
+    let watcher = world.db.client().await;
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%{part}%'"
+    );
+    eventually("a statement waits for a lock", async || {
+        watcher.query_one(&waiting, &[]).await.unwrap().get::<_, i64>(0) == 1
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_new_password_is_that_of_the_account_from_then_on() {
     let world = World::new().await;
@@ -35,8 +62,8 @@ async fn the_new_password_is_that_of_the_account_from_then_on() {
     let old = enters(&world, &world.org.owner.password).await.outcome();
     let new = enters(&world, NEW).await.status;
     assert_eq!(
-        (changed.status, changed.json(), old, new),
-        (200, json!({"ended": 0}), (401, "invalid_credentials".into()), 200)
+        (changed.status, &changed.json()["ended"], old, new),
+        (200, &json!(0), (401, "invalid_credentials".into()), 200)
     );
 }
 
@@ -47,10 +74,35 @@ async fn whoever_is_signed_in_elsewhere_by_the_old_password_is_out_on_every_inst
     let (one, two) = (world.api.sign_in(&world.org.owner).await, world.api.sign_in(&world.org.owner).await);
     let somebody = world.api.app.person(&world.org, "somebody", Role::Admin).await;
     let theirs = world.api.sign_in(&somebody).await;
-    let changed = owner_changes(&world, &world.org.owner.password, NEW).await.json();
+    let changed = owner_changes(&world, &world.org.owner.password, NEW).await;
     let elsewhere = second.get(SESSION).cookie(&one).send().await.outcome();
-    let left = [lives(&world, &two).await, lives(&world, &theirs).await, lives(&world, &world.owner).await];
-    assert_eq!((changed, elsewhere, left), (json!({"ended": 2}), (401, "session_ended".into()), [false, true, true]));
+    let left = [lives(&world, &two).await, lives(&world, &theirs).await];
+    assert_eq!((&changed.json()["ended"], elsewhere, left), (&json!(2), (401, "session_ended".into()), [false, true]));
+}
+
+/// Somebody who has copied the cookie of this very browser is out, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_session_goes_on_with_another_cookie_and_the_old_one_is_dead() {
+    let world = World::new().await;
+    let changed = owner_changes(&world, &world.org.owner.password, NEW).await;
+    let own = goes_on(&changed);
+    let copied = lives(&world, &world.owner).await;
+    let again = change(&world, &own, NEW, "one more password").await.status;
+    let attributes = changed.header("set-cookie").to_owned();
+    assert_eq!((copied, again), (false, 200));
+    assert!(["HttpOnly", "SameSite=Lax", "Expires="].iter().all(|part| attributes.contains(part)), "{attributes}");
+}
+
+/// To an instance whose clock is behind it would be alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_has_idled_for_too_long_goes_too_and_is_not_counted() {
+    let world = World::new().await;
+    world.api.app.advance(HOUR * 13).await;
+    let own = world.api.sign_in(&world.org.owner).await;
+    let changed = change(&world, &own, &world.org.owner.password, NEW).await;
+    let client = world.db.client().await;
+    let left: i64 = client.query_one("SELECT count(*) FROM sessions", &[]).await.unwrap().get(0);
+    assert_eq!((&changed.json()["ended"], left), (&json!(0), 1));
 }
 
 /// Without this the thief of a session would own the account.
@@ -82,10 +134,10 @@ async fn a_right_password_forgets_the_wrong_ones() {
     for _ in 0..4 {
         owner_changes(&world, "a wrong password", NEW).await;
     }
-    owner_changes(&world, &world.org.owner.password, NEW).await;
+    let own = goes_on(&owner_changes(&world, &world.org.owner.password, NEW).await);
     let mut statuses = Vec::new();
     for _ in 0..5 {
-        statuses.push(owner_changes(&world, "a wrong password", "another new password").await.status);
+        statuses.push(change(&world, &own, "a wrong password", "another new password").await.status);
     }
     assert_eq!(statuses, [422; 5]);
 }
@@ -103,6 +155,18 @@ async fn a_new_password_is_another_one_and_has_8_to_256_characters() {
     assert_eq!(outcomes, codes.map(|code| (code.to_owned(), json!("new_password"))));
 }
 
+/// A stranger who knows the address must not keep its person from reacting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_at_the_sign_in_keep_nobody_from_a_new_password() {
+    let world = World::new().await;
+    let mut blocked = 0;
+    for _ in 0..6 {
+        blocked = enters(&world, "a wrong password").await.status;
+    }
+    let changed = owner_changes(&world, &world.org.owner.password, NEW).await.status;
+    assert_eq!((blocked, changed), (429, 200));
+}
+
 /// The sign-in that has checked the old password must not outlive it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_in_by_the_old_password_that_is_under_way_gets_no_session() {
@@ -111,10 +175,7 @@ async fn a_sign_in_by_the_old_password_that_is_under_way_gets_no_session() {
     let held = holder.transaction().await.unwrap();
     held.batch_execute("UPDATE users SET password_hash = password_hash || 'x'").await.unwrap();
     let ending = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR SHARE%'";
-        eventually("the sign-in waits", async || watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 1)
-            .await;
+        waits(&world, "FOR SHARE").await;
         held.commit().await.unwrap();
     };
     let (reply, ()) = tokio::join!(enters(&world, &world.org.owner.password), ending);
@@ -122,22 +183,97 @@ async fn a_sign_in_by_the_old_password_that_is_under_way_gets_no_session() {
     assert_eq!((reply.outcome(), sessions), ((401, "invalid_credentials".into()), 1));
 }
 
+/// The sign-in that was there first has its session ended with the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_changes_at_once_one_counts() {
+async fn a_session_that_begins_while_the_password_is_changed_ends() {
     let world = World::new().await;
-    let current = &world.org.owner.password;
-    let other = world.api.sign_in(&world.org.owner).await;
-    let (one, two) = tokio::join!(
-        owner_changes(&world, current, "the first of two passwords"),
-        change(&world, &other, current, "the second of two passwords"),
+    let (mut holder, watcher) = (world.db.client().await, world.db.client().await);
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute(
+        "SELECT 1 FROM users FOR SHARE;
+         INSERT INTO sessions (id, token_digest, user_id, created_at, last_seen_at, expires_at)
+         SELECT gen_random_uuid(), sha256('a cookie'), user_id, created_at, last_seen_at, expires_at FROM sessions",
+    )
+    .await
+    .unwrap();
+    let ending = async {
+        waits(&world, "UPDATE \"users\"").await;
+        held.commit().await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(owner_changes(&world, &world.org.owner.password, NEW), ending);
+    let sessions: i64 = watcher.query_one("SELECT count(*) FROM sessions", &[]).await.unwrap().get(0);
+    assert_eq!((reply.status, &reply.json()["ended"], sessions), (200, &json!(1), 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_comes_too_late_is_told_so_and_changes_nothing() {
+    let world = World::new().await;
+    let (mut holder, watcher) = (world.db.client().await, world.db.client().await);
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute("UPDATE users SET password_hash = 'that of another change'").await.unwrap();
+    let ending = async {
+        waits(&world, "UPDATE \"users\"").await;
+        held.commit().await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(owner_changes(&world, &world.org.owner.password, NEW), ending);
+    let hash: String = watcher.query_one("SELECT password_hash FROM users", &[]).await.unwrap().get(0);
+    assert_eq!(
+        (reply.outcome(), hash.as_str(), lives(&world, &world.owner).await),
+        ((409, "password_changed".into()), "that of another change", true)
     );
-    let mut entered = Vec::new();
-    for new in ["the first of two passwords", "the second of two passwords"] {
-        entered.push(enters(&world, new).await.status);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_password_is_set_by_an_operator_alone_and_every_session_ends() {
+    let world = World::new().await;
+    for _ in 0..6 {
+        enters(&world, "a wrong password").await;
     }
-    entered.sort_unstable();
-    let won = [&one, &two].iter().filter(|reply| reply.status == 200).count();
-    assert_eq!((won, entered), (1, vec![200, 401]), "{} {}", one.text, two.text);
+    let app = world.api.app.app();
+    let set = async |caller: &Caller, access: &Access| {
+        let password = Some(Password::new(NEW.to_owned()));
+        accounts::set_password(&app, caller, access, world.org.owner.id, password).await
+    };
+    let (owner, operator) = (world.org.owner.caller(&world.api.app), world.api.app.operator());
+    let refused = set(&owner, &world.org.access_as(Role::Owner)).await.unwrap_err();
+    let done = set(&operator, &world.org.access).await.unwrap();
+    let entered = [enters(&world, &world.org.owner.password).await.status, enters(&world, NEW).await.status];
+    assert_eq!((refused.code(), done.ended_sessions, done.password.is_none()), ("role_not_sufficient", 1, true));
+    assert_eq!((entered, lives(&world, &world.owner).await), ([401, 200], false));
+    let events = world.events("user.password_change").await;
+    let told = (&events[0]["actor_kind"], &events[0]["detail"]["user_id"]);
+    assert_eq!((events.len(), told), (1, (&json!("operator"), &json!(world.org.owner.id.to_string()))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_password_of_a_closed_account_is_not_set() {
+    let world = World::new().await;
+    world.sql("UPDATE users SET disabled_at = created_at").await;
+    let app = world.api.app.app();
+    let set =
+        accounts::set_password(&app, &world.api.app.operator(), &world.org.access, world.org.owner.id, None).await;
+    assert_eq!(set.unwrap_err().code(), "account_closed");
+}
+
+/// The password opens all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_organization_of_the_person_reads_of_a_new_password() {
+    let world = World::new().await;
+    let other = world.api.app.organization("globex").await;
+    world
+        .sql(&format!(
+            "INSERT INTO memberships (organization_id, user_id, role, created_at)
+             VALUES ('{}', '{}', 'auditor', now())",
+            other.access.organization.id, world.org.owner.id
+        ))
+        .await;
+    owner_changes(&world, &world.org.owner.password, NEW).await;
+    let events = world.events("user.password_change").await;
+    let mut told: Vec<_> = events.iter().map(|event| text(&event["organization_id"])).collect();
+    let mut expected = [world.org.access.organization.id.to_string(), other.access.organization.id.to_string()];
+    told.sort();
+    expected.sort();
+    assert_eq!(told, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
