@@ -57,7 +57,8 @@ function drawn(buckets, series, top) {
  *  stands at is read out. */
 function plot(title, summary, buckets, rects, say) {
   const last = buckets.length - 1;
-  const mark = svg("rect", { y: 0, width: 1, height: HEIGHT, class: "mark" });
+  // No part of the picture: browsers take what moves within one, also where the pointer only rests, for a jump of the page.
+  const mark = h("div", { class: "mark", style: { "--count": String(Math.max(1, buckets.length)) } });
   const readout = h("p", { class: "plot-readout quiet" }, "Point at a bar, or walk along with the arrow keys.");
   const slider = h("input", {
     type: "range", min: 0, max: Math.max(0, last), value: last, class: "plot-slider", "aria-label": `${title}, one bar`,
@@ -65,8 +66,7 @@ function plot(title, summary, buckets, rects, say) {
   });
   function show(index) {
     if (!buckets[index]) return;
-    // Moved by a transform: a browser takes another place in the layout for a jump of the page when the pointer only rests there.
-    mark.style.setProperty("transform", `translateX(${index}px)`);
+    mark.style.setProperty("--at", String(index));
     mark.classList.add("shown");
     slider.value = index;
     readout.textContent = say(buckets[index]);
@@ -76,9 +76,9 @@ function plot(title, summary, buckets, rects, say) {
     const { left, width } = event.currentTarget.getBoundingClientRect();
     show(Math.max(0, Math.min(last, Math.floor(((event.clientX - left) / width) * buckets.length))));
   };
-  const area = h("div", { class: "plot", onpointermove: point, onpointerdown: point },
+  const area = h("div", { class: "plot", onpointermove: point, onpointerdown: point }, mark,
     svg("svg", { viewBox: `0 0 ${Math.max(1, buckets.length)} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": summary },
-      mark, [[0, "grid-line"], [HEIGHT / 2, "grid-line"], [HEIGHT, "axis"]].map(([y, name]) =>
+      [[0, "grid-line"], [HEIGHT / 2, "grid-line"], [HEIGHT, "axis"]].map(([y, name]) =>
         svg("line", { x1: 0, x2: buckets.length, y1: y, y2: y, class: name })), rects),
     slider);
   return h("div", { class: "plot-column" }, area, h("div", { class: "plot-times", "aria-hidden": "true" }, times(buckets)), readout);

@@ -211,6 +211,7 @@ impl Look<'_> {
     /// Writes a picture into the folder of `STATUSPULSE_SCREENS`; nothing when that isn't set.
     async fn picture(&self, page: &str) {
         let Some(folder) = env::var_os(SCREENS) else { return };
+        self.desk.chromium.script("statuspulseWatch.pictured()").await;
         let folder = Path::new(&folder);
         fs::create_dir_all(folder).unwrap();
         fs::write(folder.join(format!("{page}-{}.png", self.name())), self.desk.chromium.picture().await).unwrap();

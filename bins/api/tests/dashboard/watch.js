@@ -44,7 +44,8 @@
   const keep = (entries) => {
     for (const { startTime, value, sources } of entries) {
       if (startTime < touched) {
-        shifts.push({ value, of: sources.map((source) => named(source.node)) });
+        const box = ({ x, y, width: wide, height: high }) => `${Math.round(wide)}x${Math.round(high)} at ${Math.round(x)},${Math.round(y)}`;
+        shifts.push({ value, of: sources.map(({ node, previousRect, currentRect }) => `${named(node)} from ${box(previousRect)} to ${box(currentRect)}`) });
       }
     }
   };
@@ -59,5 +60,10 @@
     keep(observer.takeRecords());
     return { failures, shifts };
   };
-  Object.defineProperty(window, "statuspulseWatch", { value: Object.freeze({ told }) });
+  // A picture of all of a page lays it out anew, and browsers report that as a jump.
+  const pictured = () => {
+    keep(observer.takeRecords());
+    touch({ timeStamp: performance.now() });
+  };
+  Object.defineProperty(window, "statuspulseWatch", { value: Object.freeze({ told, pictured }) });
 })();
