@@ -134,9 +134,14 @@ export async function knownNames() {
 
 const nothing = (text = "none") => h("span", { class: "quiet" }, text);
 
-export function place(event) {
+export function addressOf(event) {
+  return h("bdi", { class: "mono" }, event.ip);
+}
+
+/** The address, in the form that is given, with its country. */
+export function place(event, at = addressOf(event)) {
   if (!event.ip) return nothing("no address");
-  return [h("bdi", { class: "mono" }, event.ip), event.country ? [" ", country(event.country), " ", h("code", {}, inert(event.country))] : null];
+  return [at, event.country ? [" ", country(event.country), " ", h("code", {}, inert(event.country))] : null];
 }
 
 /** What was asked, and the answer's status. */

@@ -1,7 +1,7 @@
 // The audit trail: what has happened, filtered; followed, exported and vouched for.
 
 import { ApiError, context, get, ofOrg } from "../api.js";
-import { ACTIONS, actionWords, kindWords, knownNames, meant, nameOf, openEvent, place, reasonOf, request } from "../audit-event.js";
+import { ACTIONS, actionWords, addressOf, kindWords, knownNames, meant, nameOf, openEvent, place, reasonOf, request } from "../audit-event.js";
 import { follower } from "../audit-follow.js";
 import { verification } from "../audit-proof.js";
 import { h } from "../dom.js";
@@ -155,7 +155,7 @@ function rows(items, form, known) {
     }, "actor"],
     ["Outcome", (event) => [status(event.outcome), event.reason ? [h("br"), reasonOf(event)] : null]],
     ["Request", (event) => request(event)],
-    ["From", (event) => (event.ip ? narrowing(form, "ip", event.ip, `Only events from ${event.ip}`, place(event)) : place(event)), "from"],
+    ["From", (event) => place(event, narrowing(form, "ip", event.ip, `Only events from ${event.ip}`, addressOf(event))), "from"],
   ], items);
   element.classList.add("events");
   // A press anywhere in a row opens it; the link in its head does the same by keyboard.

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use statuspulse_testkit::{TestDb, eventually};
 
 use crate::{
-    packages,
+    npm,
     server::{CHECKS, World},
 };
 
@@ -42,7 +42,7 @@ async fn country(world: &World, request: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs node and npm"]
 async fn a_country_database_tells_where_calls_come_from() {
-    let world = world(&packages::countries().await).await;
+    let world = world(&npm::countries().await).await;
     let token = world.token(&["checks:read"]).await;
     let mut found = Vec::new();
     for (from, _) in CALLERS {
@@ -63,7 +63,7 @@ async fn a_broken_database_is_told_by_readiness_until_it_is_mended_and_read_agai
     let token = world.token(&["checks:read"]).await;
     world.server.becomes("degraded", Some("geo_database")).await;
     let before = country(&world, &call(&world, &token, "8.8.8.8").await).await;
-    std::fs::copy(packages::countries().await, &file).unwrap();
+    std::fs::copy(npm::countries().await, &file).unwrap();
     world.server.process.signal(Signal::SIGHUP);
     world.server.becomes("ready", None).await;
     let after = country(&world, &call(&world, &token, "8.8.8.8").await).await;

@@ -18,6 +18,9 @@ mod http;
 #[allow(dead_code, reason = "each test program uses its part of the servers")]
 #[path = "../support/loopback.rs"]
 mod loopback;
+#[allow(dead_code, reason = "each test program uses its part of the packages")]
+#[path = "../support/npm.rs"]
+mod npm;
 #[allow(dead_code, reason = "each test program uses its part of the receiver")]
 #[path = "../care/receiver.rs"]
 mod receiver;

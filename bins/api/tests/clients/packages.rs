@@ -37,11 +37,6 @@ async fn of_npm() -> &'static Path {
     NODE.ready(&READY, fetch_node).await
 }
 
-/// A country database that is free to use: the package declares CC0-1.0, its text CC BY 4.0 by the NRO.
-pub(crate) async fn countries() -> PathBuf {
-    of_npm().await.join("node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb")
-}
-
 /// Runs a program of `node/` with a step and settings; answers what it reports.
 pub(crate) async fn node(program: &str, step: &str, settings: &Value) -> Value {
     let folder = of_npm().await;

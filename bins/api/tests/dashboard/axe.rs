@@ -1,37 +1,19 @@
-//! The rules of accessibility: axe-core, which npm fetches.
+//! The rules of accessibility: axe-core.
 
 use std::fs;
 
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::{
-    browser::Chromium,
-    packages::{Folder, Ready, fetch_node},
-};
-
-const NODE: Folder = Folder {
-    name: "dashboard/node",
-    files: &[
-        ("package.json", include_str!("node/package.json")),
-        ("package-lock.json", include_str!("node/package-lock.json")),
-    ],
-    program: "node",
-    lock: include_str!("node/package-lock.json"),
-};
+use crate::{browser::Chromium, npm};
 
 /// How many elements of a rule are named.
 const NAMED: usize = 5;
 
 /// The program, to be run in a page.
 async fn program() -> &'static str {
-    static READY: Ready = Ready::const_new();
     static PROGRAM: OnceCell<String> = OnceCell::const_new();
-    let read = async || {
-        let folder = NODE.ready(&READY, fetch_node).await;
-        fs::read_to_string(folder.join("node_modules/axe-core/axe.min.js")).unwrap()
-    };
-    PROGRAM.get_or_init(read).await
+    PROGRAM.get_or_init(async || fs::read_to_string(npm::axe().await).unwrap()).await
 }
 
 /// The rules of WCAG 2.0, 2.1 and 2.2 (A and AA) and of good practice that the page breaks, and where.

@@ -11,7 +11,8 @@ use crate::{
     checks::Check,
     desk::{Desk, Look, Seeded},
     loopback::{Loopback, answer},
-    server::World,
+    npm,
+    server::{CHECKS, World},
     stage::Scene,
     words::{lacks, press},
 };
@@ -38,7 +39,7 @@ impl Desk {
             assert_eq!(server.judged(&key.token).await.status, 200);
         }
         for _ in 0..refused {
-            assert_eq!(server.ask("POST", crate::server::CHECKS).key(&key.token).send().await.status, 403);
+            assert_eq!(server.ask("POST", CHECKS).key(&key.token).send().await.status, 403);
         }
         eventually("the calls are in the key's usage", async || {
             let usage = self.of_key(key, "usage?days=1").await;
@@ -175,6 +176,40 @@ async fn a_successor_that_waits_is_told_with_the_way_to_pick_it_up() {
         chromium.wait_text("main .note", "The next version has been picked up").await;
         look.is_clean("key-picked-up").await;
         desk.asks("POST", &format!("/v1/orgs/acme/keys/{}/revoke", key.id), &json!({})).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn the_countries_that_a_key_was_used_from_stand_on_its_page() {
+    let countries = npm::countries().await;
+    let world = World::with(TestDb::new().await, |command| {
+        command.env("STATUSPULSE_GEO_DATABASE", &countries).env("STATUSPULSE_TRUSTED_PROXIES", "127.0.0.0/8");
+    })
+    .await;
+    let desk = Desk::over(Scene { world }).await;
+    desk.in_two_looks(async |look| {
+        let key = desk.key(&json!({"name": look.own("Travelling")})).await;
+        // Addresses of operators that have had them for long.
+        for from in ["8.8.8.8", "193.0.6.139"] {
+            let server = &desk.scene.world.server;
+            let reply = server.ask("GET", CHECKS).key(&key.token).header("X-Forwarded-For", from).send().await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+        eventually("both places are known", async || {
+            desk.of_key(&key, "usage?days=1").await["places"].as_array().unwrap().len() == 2
+        })
+        .await;
+        desk.sign_in().await;
+        look.opens(&key).await;
+        for country in ["United States", "Netherlands"] {
+            desk.chromium.wait_text("#usage", country).await;
+        }
+        look.is_clean("key-places").await;
+        press(&desk.chromium, "#usage", "Show in audit log").await;
+        desk.chromium.wait_text("table.events", "8.8.8.8").await;
+        look.is_clean("audit-places").await;
     })
     .await;
 }

@@ -11,15 +11,17 @@ mod browser;
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../support/oauth.rs"]
 mod client;
+#[allow(dead_code, reason = "each test program uses its part of the packages")]
+#[path = "../support/packages.rs"]
+mod fetched;
 #[allow(dead_code, reason = "each test program uses its part of the client")]
 #[path = "../system/http.rs"]
 mod http;
 #[allow(dead_code, reason = "each test program uses its part of the servers")]
 #[path = "../support/loopback.rs"]
 mod loopback;
-#[allow(dead_code, reason = "each test program uses its part of the packages")]
-#[path = "../support/packages.rs"]
-mod packages;
+#[path = "../support/npm.rs"]
+mod npm;
 #[allow(dead_code, reason = "each test program uses its part of the servers")]
 #[path = "../system/server.rs"]
 mod server;
