@@ -5,7 +5,7 @@ import { ApiError, get, ofOrg } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { number, plural, when, words } from "./format.js";
-import { badge, complain, empty, field, filters, list, loaded, run, section, table } from "./parts.js";
+import { badge, complain, empty, field, filters, list, loaded, notify, run, section, table } from "./parts.js";
 import { ENVIRONMENTS, askOver, atEntries, begun, keyLink, kept, networks, renew, saveSettings, settings, slices } from "./security-parts.js";
 
 /** The list to which all keys are held, whatever their own says. */
@@ -151,12 +151,17 @@ export function attention(context, add) {
 }
 
 const MOST = 200;
+/** What was opened by the address. */
+const opened = new Set();
 
 function reason(context, add, name, count) {
   const [title, advice, fact] = REASONS[name] ?? [words(name), "", () => null];
   const shown = h("div", {});
   const item = (key) => h("li", {}, keyLink(key), " ", h("span", { class: "quiet" }, words(key.environment), " · ", fact(key)));
-  const wanting = async () => (await get(ofOrg("/inventory"), { reason: name, limit: MOST })).reasons[name];
+  const wanting = async () => {
+    const { reasons, counts } = await get(ofOrg("/inventory"), { reason: name, limit: MOST });
+    return { keys: reasons[name], all: counts[name] };
+  };
   const start = () => {
     if (shown.hasChildNodes()) return;
     const rows = (items) => {
@@ -165,16 +170,17 @@ function reason(context, add, name, count) {
       place.add(items);
       return place;
     };
-    shown.append(loaded(wanting, (keys) => [begun(list(slices(keys), rows, () => null)),
-      count > keys.length ? h("p", { class: "quiet" }, `These are the newest ${number(keys.length)} of ${number(count)}.`) : null]));
+    shown.append(loaded(wanting, ({ keys, all }) => [begun(list(slices(keys), rows, () => empty("None is left", "Somebody has seen to them meanwhile."))),
+      all > keys.length ? h("p", { class: "quiet" }, `These are the newest ${number(keys.length)} of ${number(all)}.`) : null]));
   };
   const give = name === "no_allowlist" && context.role !== "auditor"
     ? h("p", {}, h("button", {
       type: "button", class: "button small",
       onclick: async (event) => {
         let keys;
-        await run(event.currentTarget, async () => { keys = await wanting(); }, complain);
-        if (keys) await add({ keys, create: true });
+        await run(event.currentTarget, async () => { ({ keys } = await wanting()); }, complain);
+        if (keys?.length) await add({ keys, create: true });
+        else if (keys) notify("No key is without a list any more.");
       },
     }, count > MOST ? `Give the newest ${MOST} a list` : "Give them a list"))
     : null;
@@ -182,8 +188,9 @@ function reason(context, add, name, count) {
   const element = h("details", { class: "fold", id, ontoggle: start },
     h("summary", {}, h("span", { class: "name" }, title), " ", badge(plural(count, "key"), name === "never_rotated" ? "" : "warn")),
     h("p", { class: "quiet" }, advice), give, shown);
-  // The address may name it: the overview does.
-  if (location.hash.slice(1) === id) {
+  // The address may name it: the overview does. What is closed by hand stays so when the list is drawn anew.
+  if (location.hash.slice(1) === id && !opened.has(id)) {
+    opened.add(id);
     element.open = true;
     requestAnimationFrame(() => element.scrollIntoView());
   }

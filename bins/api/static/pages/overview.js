@@ -36,7 +36,7 @@ export function start(main, { role, user }) {
   const keys = shared(() => get(ofOrg("/keys"), { limit: 10 }));
   const attention = shared(async () => {
     const { reasons, counts } = await inventory();
-    const isNew = role !== "auditor" && !(await (changes ? madeBefore(reasons, changes) : keys().then(({ items }) => items.some(byPerson))));
+    const isNew = role !== "auditor" && !(await (changes ? madeBefore({ reasons, counts }, changes) : keys().then(({ items }) => items.some(byPerson))));
     return { reasons, counts, isNew };
   });
   const panels = h("div", { class: "grid overview" }, section("Open alerts", { actions: link("All alerts", "/alerts") }, loaded(alerts, alertList)));
@@ -109,7 +109,9 @@ function alertList({ alerts, more }) {
 const byPerson = (key) => key.created_by?.kind === "user";
 
 /** Whether somebody has made a key here, as far as what was asked for anyway tells. */
-async function madeBefore(reasons, changes) {
+async function madeBefore({ reasons, counts }, changes) {
+  // Where there are more than were asked for, nobody needs first steps.
+  if (Object.values(counts).some((count) => count > NAMED_KEYS)) return true;
   if (Object.values(reasons).some((keys) => keys.some(byPerson))) return true;
   return changes().then(({ items }) => items.some(({ actor }) => actor.kind === "user" || actor.kind === "api_key"), () => true);
 }

@@ -95,7 +95,10 @@ async fn a_page_that_shows_some_keys_gets_some_and_their_number() {
     let scene = Scene::new().await;
     for name in ["first", "second", "third"] {
         scene.days(1).await;
-        named(&scene, name, |key| key.expires_in_days = Some(10)).await;
+        let (id, _) = named(&scene, name, |key| key.expires_in_days = Some(10)).await;
+        if name == "third" {
+            scene.owner("POST", &format!("/v1/orgs/acme/keys/{id}/disable"), &serde_json::json!({})).await;
+        }
     }
     let some = scene.shown("/v1/orgs/acme/inventory?limit=2").await;
     let one = scene.shown("/v1/orgs/acme/inventory?reason=ends_within_14_days").await;

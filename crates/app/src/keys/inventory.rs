@@ -1,5 +1,7 @@
 //! Keys that want a look (policy §9): what an auditor would ask about first.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Duration, Utc};
 use statuspulse_keys::Status;
 use statuspulse_policy::{Cidr, Environment};
@@ -130,8 +132,10 @@ pub async fn inventory(app: &App, access: &Access, asked: &AskInventory) -> Resu
     let most = asked.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let now = app.env.now();
     let mut conn = app.conn().await?;
-    let living = living(&mut conn, access, None, now).await?.into_iter().filter(|listed| !listed.key.canary);
-    let pairs = living.map(|row| (row.key, row.current)).collect();
+    let mut living = living(&mut conn, access, None, now).await?;
+    living.retain(|listed| !listed.key.canary);
+    living.sort_by_key(|listed| Reverse((listed.key.created_at, listed.key.id.as_uuid())));
+    let pairs = living.into_iter().map(|row| (row.key, row.current)).collect();
     let living = views(&mut conn, access, pairs, now).await?;
     let fitting = |reason: Attention| {
         let fitting: Vec<&KeyView> = living.iter().filter(|view| reason.fits(app, view, now)).collect();
