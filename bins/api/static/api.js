@@ -27,6 +27,11 @@ export class ApiError extends Error {
 }
 
 const UNREACHABLE = { status: 0, code: "unreachable", detail: "The server can't be reached. What you have entered is still here: try again." };
+const SILENT = {
+  status: 0, code: "timeout", detail: "The server hasn't answered for a minute. What you asked for may have happened all the same: look before you try again.",
+};
+/** How long an answer may take, in milliseconds. */
+const PATIENCE = 60_000;
 
 /** The path of something of the organization at hand. */
 export function ofOrg(path) {
@@ -58,12 +63,13 @@ export async function call(method, path, { query, json, headers = {}, signal } =
     let answer;
     try {
       response = await fetch(address, {
-        method, headers: sent, signal, credentials: "same-origin", body: json === undefined ? undefined : JSON.stringify(json),
+        method, headers: sent, signal: AbortSignal.any([AbortSignal.timeout(PATIENCE), signal].filter(Boolean)), credentials: "same-origin", body: json === undefined ? undefined : JSON.stringify(json),
       });
       const content = await response.text();
       answer = content && response.headers.get("content-type")?.includes("json") ? JSON.parse(content) : null;
     } catch (error) {
       if (error.name === "AbortError") throw error;
+      if (error.name === "TimeoutError") throw new ApiError(SILENT);
       throw new ApiError(UNREACHABLE);
     }
     if (response.ok) return answer;
@@ -121,13 +127,8 @@ function take(session) {
     location.reload();
     return new Promise(() => {});
   }
-  useToken(session.csrf_token);
-  return undefined;
-}
-
-/** Goes on with another CSRF token of the same session. */
-export function useToken(token) {
-  csrf = token;
+  csrf = session.csrf_token;
   // "Sign out" is a form of the page.
-  for (const input of document.querySelectorAll("input[name=csrf_token]")) input.value = token;
+  for (const input of document.querySelectorAll("input[name=csrf_token]")) input.value = csrf;
+  return undefined;
 }

@@ -1,6 +1,6 @@
 // Who belongs to the organization, and where one is signed in.
 
-import { ApiError, get, ofOrg, patch, post, remove, useToken } from "./api.js";
+import { ApiError, get, ofOrg, patch, post, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { plural, when, words } from "./format.js";
@@ -142,13 +142,11 @@ async function changePassword(context) {
       secret("New password, again", "again", "new-password"),
     ],
     label: "Change password",
-    act: async ({ current_password, new_password, again }) => {
+    act: ({ current_password, new_password, again }) => {
       if (again !== new_password) {
         throw new ApiError({ status: 422, code: "not_the_same", errors: [{ field: "again", detail: "This is not the same as the new password." }] });
       }
-      const answer = await post("/v1/me/password", { current_password, new_password });
-      useToken(answer.csrf_token);
-      return answer;
+      return post("/v1/me/password", { current_password, new_password });
     },
   });
   if (changed) notify(changed.ended ? `Your password is changed, and ${plural(changed.ended, "other session has", "other sessions have")} ended.` : "Your password is changed.");

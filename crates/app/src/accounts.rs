@@ -6,8 +6,7 @@
 //!
 //! Each organization of the person has the change in its trail, for the password opens all of them.
 
-use chrono::{DateTime, Utc};
-use statuspulse_audit::{Action, Class, Event, Outcome};
+use statuspulse_audit::{Action, Class, Event, Outcome, event::Origin};
 use statuspulse_policy::{OrganizationId, UserId};
 use statuspulse_store::{
     AsyncConnection as _, Conn, members,
@@ -25,12 +24,9 @@ use crate::{
 
 /// What a change of the own password leads to. Without `Debug`: it holds a cookie.
 pub struct Changed {
-    /// The value of the session's cookie from now on; the one before is worth nothing any more.
-    pub cookie: String,
-    /// End of the session, as before.
-    pub expires_at: DateTime<Utc>,
-    /// To be sent along with unsafe methods from now on.
-    pub csrf_token: String,
+    /// The value of the session's cookie from now on, until the end that it has; the one before is worth nothing any more. None
+    /// where somebody has ended the session meanwhile: then the person signs in with the new password.
+    pub cookie: Option<String>,
     /// Other sessions of the person that have ended.
     pub ended: usize,
 }
@@ -40,8 +36,7 @@ pub struct Changed {
 ///
 /// # Errors
 /// 422 `password_length` or `password_unchanged` on `new_password`, `wrong_password` on `current_password`, 429
-/// `too_many_attempts` after several of those, 409 `password_changed` when the password is another one by now, 401 when the
-/// session has ended meanwhile, 503.
+/// `too_many_attempts` after several of those, 409 `password_changed` when the password is another one by now, 503.
 pub async fn change_password(
     app: &App,
     caller: &Caller,
@@ -58,12 +53,14 @@ pub async fn change_password(
         ));
     }
     let user = session.user.id;
-    // Not the count of the sign-in: a stranger who guesses there must not keep the person from this.
-    let subject = app.secrets.back_off_subject("password-change", &user.to_string());
+    // A count of this session: neither a stranger who guesses at the sign-in nor somebody with another session must keep the person
+    // from this. A session takes the password, so more of them give no more guesses.
+    let subject = app.secrets.back_off_subject("password-change", &session.id.to_string());
     let mut conn = app.conn().await?;
     let stored = users::password_hash(&mut conn, user).await?.ok_or(AppError::NotFound("user"))?;
-    if let Try::Refused(error) = sessions::begin_account_try(app, &mut conn, &subject).await? {
-        return Err(error);
+    if let Try::Refused(retry_after) = sessions::begin_account_try(app, &mut conn, &subject).await? {
+        let detail = "too many wrong passwords; wait and try again, or sign out and in again";
+        return Err(AppError::TooMany { code: "too_many_attempts", detail, retry_after });
     }
     // Who holds a connection and waits for a hash can starve everybody.
     drop(conn);
@@ -80,22 +77,22 @@ pub async fn change_password(
     let hash = passwords::hash(app, new).await?;
     let cookie = sessions::new_cookie(app)?;
     let mut conn = app.conn().await?;
-    let ended = conn
+    // The password was right, whatever becomes of the rest.
+    users::forget_login_failures(&mut conn, &subject).await?;
+    let (renewed, ended) = conn
         .transaction(async |conn| {
             if !users::change_password(conn, user, &hash, &stored).await? {
                 let detail = "your password was changed meanwhile; sign in with the new one";
                 return Err(AppError::conflict("password_changed", detail));
             }
-            users::forget_login_failures(conn, &subject).await?;
-            if !sessions::renew(app, conn, session, &cookie).await? {
-                return Err(sessions::ended());
-            }
-            end_sessions(app, caller, conn, user, Which::AllBut(session.id)).await
+            // Whoever has ended this session meanwhile must not keep the person from locking others out.
+            let renewed = sessions::renew(app, conn, session, &cookie).await?;
+            let ended = end_sessions(app, caller, conn, user, Which::AllBut(session.id)).await?;
+            Ok::<_, AppError>((renewed, ended))
         })
         .await?;
     caller.mark_recorded();
-    let csrf_token = app.secrets.csrf_token(&cookie);
-    Ok(Changed { cookie, expires_at: session.expires_at, csrf_token, ended })
+    Ok(Changed { cookie: Some(cookie).filter(|_| renewed), ended })
 }
 
 /// What became of a password that was set.
@@ -143,7 +140,8 @@ pub async fn set_password(
     Ok(SetPassword { password: shown, ended_sessions })
 }
 
-/// Ends sessions for a new password, and puts that into the trail of each organization of the person; answers how many it were.
+/// Ends sessions for a new password, and puts that into the trail of each organization of the person; answers how many it were. Only
+/// the first, whose trail has the sign-ins, reads from where it was done and how many sessions there were.
 async fn end_sessions(
     app: &App,
     caller: &Caller,
@@ -152,12 +150,13 @@ async fn end_sessions(
     which: Which,
 ) -> Result<usize, AppError> {
     let ended = sessions::end_in(app, caller, conn, user, which).await?;
-    let organizations: Vec<_> =
-        users::memberships_of(conn, user).await?.into_iter().map(|held| Some(held.organization_id)).collect();
-    let organizations = if organizations.is_empty() { vec![None] } else { organizations };
-    let event = |organization| Ok::<_, AppError>(event(app, caller, organization, user)?.with("ended_sessions", ended));
-    let events: Result<Vec<_>, _> = organizations.into_iter().map(event).collect();
-    app.recorder.record_all(conn, events?).await?;
+    let mut organizations = users::memberships_of(conn, user).await?.into_iter().map(|held| held.organization_id);
+    let first = event(app, caller, organizations.next(), user)?.with("ended_sessions", ended);
+    let mut events = vec![first];
+    for organization in organizations {
+        events.push(Event { origin: Origin::default(), ..event(app, caller, Some(organization), user)? });
+    }
+    app.recorder.record_all(conn, events).await?;
     Ok(ended)
 }
 

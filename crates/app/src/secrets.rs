@@ -137,16 +137,17 @@ impl Secrets {
         digest(&self.session, &[cookie.as_bytes()])
     }
 
-    /// The token that a page sends along with unsafe methods; bound to the session's cookie.
+    /// The token that a page sends along with unsafe methods; bound to a session or to the browser of a sign-in
+    /// (see [`crate::sessions::form_bond`]).
     #[must_use]
-    pub fn csrf_token(&self, cookie: &str) -> String {
-        URL_SAFE_NO_PAD.encode(digest(&self.csrf, &[cookie.as_bytes()]))
+    pub fn csrf_token(&self, bond: &str) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&self.csrf, &[bond.as_bytes()]))
     }
 
-    /// Whether a CSRF token belongs to a session's cookie; compared in constant time.
+    /// Whether a CSRF token belongs to what it was bound to; compared in constant time.
     #[must_use]
-    pub fn csrf_matches(&self, cookie: &str, presented: &str) -> bool {
-        self.csrf_token(cookie).as_bytes().ct_eq(presented.as_bytes()).into()
+    pub fn csrf_matches(&self, bond: &str, presented: &str) -> bool {
+        self.csrf_token(bond).as_bytes().ct_eq(presented.as_bytes()).into()
     }
 
     /// Seal of a list's cursor.

@@ -70,11 +70,12 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
     let known = users::by_email(&mut conn, email).await?.filter(|known| known.user.disabled_at.is_none());
     let named = known.as_ref().map(|known| known.user.id);
     for (subject, free) in [(&network, FREE_PER_NETWORK), (&account, FREE_PER_ACCOUNT)] {
-        if let Try::Refused(error) = begin_try(app, &mut conn, subject, free).await? {
+        if let Try::Refused(retry_after) = begin_try(app, &mut conn, subject, free).await? {
             // Who holds a connection and waits for another one can starve everybody.
             drop(conn);
             refuse(app, caller, named, "too_many_attempts", 429).await?;
-            return Err(error);
+            let detail = "too many failed sign-ins; wait and try again";
+            return Err(AppError::TooMany { code: "too_many_attempts", detail, retry_after });
         }
     }
     drop(conn);
@@ -119,7 +120,7 @@ pub async fn sign_in(app: &App, caller: &Caller, email: &str, password: Password
         return wrong(app, caller, named).await;
     }
     caller.mark_recorded();
-    let csrf_token = app.secrets.csrf_token(&cookie);
+    let csrf_token = app.secrets.csrf_token(&form_bond(id));
     Ok(SignedIn { cookie, expires_at: now + LIFETIME, view: SessionView { user, organizations, csrf_token } })
 }
 
@@ -132,8 +133,15 @@ pub(crate) fn account_subject(app: &App, email: &str) -> [u8; 32] {
 pub(crate) enum Try {
     /// It may; the try counts as failed until it is forgotten.
     Counted,
-    /// There were too many: 429 `too_many_attempts`.
-    Refused(AppError),
+    /// There were too many: the seconds to wait.
+    Refused(u64),
+}
+
+/// What the CSRF token of a session is bound to: the session itself, so that pages which are open go on when its cookie becomes
+/// another one. The id is no secret; the key of the tokens is.
+#[must_use]
+pub fn form_bond(session: SessionId) -> String {
+    format!("session {session}")
 }
 
 /// The value of a cookie that nobody has yet.
@@ -161,11 +169,7 @@ async fn begin_try(app: &App, conn: &mut Conn, subject: &[u8; 32], free: i32) ->
     let now = app.env.now();
     let back_off = BackOff { free, longest_seconds: LONGEST_WAIT_SECONDS, forget_before: now - FORGET_AFTER };
     let Some(until) = users::begin_login(conn, subject, now, back_off).await? else { return Ok(Try::Counted) };
-    Ok(Try::Refused(AppError::TooMany {
-        code: "too_many_attempts",
-        detail: "too many failed sign-ins; wait and try again",
-        retry_after: (until - now).num_milliseconds().max(0).unsigned_abs().div_ceil(1_000).max(1),
-    }))
+    Ok(Try::Refused((until - now).num_milliseconds().max(0).unsigned_abs().div_ceil(1_000).max(1)))
 }
 
 async fn wrong(app: &App, caller: &Caller, named: Option<UserId>) -> Result<SignedIn, AppError> {
@@ -227,10 +231,14 @@ pub async fn find(app: &App, cookie: &str) -> Result<Option<Session>, AppError> 
 ///
 /// # Errors
 /// 503.
-pub async fn view(app: &App, session: &Session, cookie: &str) -> Result<SessionView, AppError> {
+pub async fn view(app: &App, session: &Session) -> Result<SessionView, AppError> {
     let mut conn = app.conn().await?;
     let organizations = users::memberships_of(&mut conn, session.user.id).await?;
-    Ok(SessionView { user: session.user.clone(), organizations, csrf_token: app.secrets.csrf_token(cookie) })
+    Ok(SessionView {
+        user: session.user.clone(),
+        organizations,
+        csrf_token: app.secrets.csrf_token(&form_bond(session.id)),
+    })
 }
 
 /// A page of a person's sessions.
@@ -313,6 +321,8 @@ pub(crate) async fn end_in(
     user: UserId,
     which: Which,
 ) -> Result<usize, AppError> {
+    // Those who end sessions of one person take turns: each would wait for what the other holds.
+    users::lock(conn, user).await?;
     let now = app.env.now();
     let organization = first_organization(conn, user).await?;
     let ended = sessions::end(conn, user, which, now, now - IDLE).await?;

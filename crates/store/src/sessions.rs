@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods as _, ExpressionMethods as _, OptionalExtension as _, QueryDsl as _};
+use diesel::{
+    BoolExpressionMethods as _, ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, sql_query,
+    sql_types::Timestamptz,
+};
 use diesel_async::RunQueryDsl as _;
 use ipnetwork::IpNetwork;
 use statuspulse_policy::{SessionId, UserId};
@@ -238,5 +241,8 @@ pub async fn end(
 /// # Errors
 /// When the database can't be reached.
 pub async fn remove_ended(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn).await?)
+    // Those that somebody ends at this moment go with that.
+    let gone =
+        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 FOR UPDATE SKIP LOCKED)";
+    Ok(sql_query(gone).bind::<Timestamptz, _>(now).execute(conn).await?)
 }

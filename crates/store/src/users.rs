@@ -134,12 +134,24 @@ pub async fn holds_password(conn: &mut Conn, user: UserId, hash: &str) -> Result
     Ok(held.is_some())
 }
 
-/// Stores another password hash in the place of the one that was seen; false when that is no longer stored.
+/// Locks a person until the end of the transaction. Sessions of the person may still begin where they don't ask for the password.
+///
+/// # Errors
+/// When the database can't be reached.
+pub async fn lock(conn: &mut Conn, user: UserId) -> Result<(), StoreError> {
+    let row = users::table.find(user.as_uuid()).select(users::id).for_no_key_update();
+    row.first::<Uuid>(conn).await.optional()?;
+    Ok(())
+}
+
+/// Stores another password hash in the place of the one that was seen; false when that is no longer stored, or the account is
+/// closed.
 ///
 /// # Errors
 /// When the database can't be reached.
 pub async fn change_password(conn: &mut Conn, user: UserId, hash: &str, seen: &str) -> Result<bool, StoreError> {
-    let held = users::table.filter(users::id.eq(user.as_uuid()).and(users::password_hash.eq(seen)));
+    let open = users::id.eq(user.as_uuid()).and(users::disabled_at.is_null());
+    let held = users::table.filter(open.and(users::password_hash.eq(seen)));
     Ok(diesel::update(held).set(users::password_hash.eq(hash)).execute(conn).await? == 1)
 }
 

@@ -36,7 +36,7 @@ pub(crate) enum UserCommand {
     },
     /// Set the password of a member who has lost it, and end all sessions of that person.
     ///
-    /// The account may belong to other organizations too: the password is that of all of them. What the person has given apps
+    /// A closed account gets none. The account may belong to other organizations too: the password is that of all of them. What the person has given apps
     /// access to stays; end that with `grant revoke --user`. Without --password-stdin the password is generated, and shown this
     /// once.
     SetPassword(SetPasswordArgs),

@@ -64,7 +64,7 @@ enum Entry {
     /// Nothing.
     None,
     /// A session.
-    Session { session: Box<Session>, cookie: String, access: Option<Box<Access>> },
+    Session { session: Box<Session>, access: Option<Box<Access>> },
     /// A key.
     Key { found: Box<Found>, access: Option<Box<Access>> },
 }
@@ -84,10 +84,10 @@ impl Context {
         access.ok_or_else(|| AppError::internal("the route names no organization").into())
     }
 
-    /// The session and its cookie's value.
-    pub(crate) fn session(&self) -> Result<(&Session, &str), ApiError> {
+    /// The session.
+    pub(crate) fn session(&self) -> Result<&Session, ApiError> {
         match &self.entry {
-            Entry::Session { session, cookie, .. } => Ok((session, cookie)),
+            Entry::Session { session, .. } => Ok(session),
             _ => Err(AppError::internal("the route takes no session").into()),
         }
     }
@@ -132,12 +132,11 @@ impl Context {
         Ok(Form::parse(&self.bytes_up_to(LONGEST_BODY).await?))
     }
 
-    /// The session of the request's cookie, if there is a live one, with the cookie's value. For routes that judge for
-    /// themselves.
-    pub(crate) async fn present_session(&self) -> Result<Option<(Session, String)>, ApiError> {
+    /// The session of the request's cookie, if there is a live one. For routes that judge for themselves.
+    pub(crate) async fn present_session(&self) -> Result<Option<Session>, ApiError> {
         let cookie = self.request.cookie(self.state.cookie_name()).map(|cookie| cookie.value().to_owned());
         let Some(cookie) = cookie.filter(|value| value.len() <= 256) else { return Ok(None) };
-        Ok(sessions::find(self.app(), &cookie).await?.map(|session| (session, cookie)))
+        Ok(sessions::find(self.app(), &cookie).await?)
     }
 
     /// The key of the `Authorization` header, if it is one that may verify credentials. For the route that takes apps too.
@@ -443,18 +442,18 @@ async fn session(context: &mut Context, route: &Route, in_organization: bool) ->
     };
     context.caller.principal = Principal::User { id: found.user.id, email: found.user.email.clone() };
     if !context.request.method().is_safe() {
-        check_forgery(context, &cookie)?;
+        check_forgery(context, &found)?;
     }
     let access = if in_organization { Some(Box::new(organization_of(context).await?)) } else { None };
-    context.entry = Entry::Session { session: Box::new(found), cookie, access };
+    context.entry = Entry::Session { session: Box::new(found), access };
     Ok(())
 }
 
 /// Another site can make a browser send the cookie, but neither this header nor our origin.
-fn check_forgery(context: &Context, cookie: &str) -> Result<(), ApiError> {
+fn check_forgery(context: &Context, session: &Session) -> Result<(), ApiError> {
     check_origin(context, true)?;
     let token = context.request.headers().get(CSRF).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if context.app().secrets.csrf_matches(cookie, token) {
+    if context.app().secrets.csrf_matches(&sessions::form_bond(session.id), token) {
         Ok(())
     } else {
         let detail = "send the session's csrf_token as X-CSRF-Token";

@@ -20,6 +20,7 @@ use statuspulse_oauth::{
     authorize::{LONGEST_QUERY, PageReason},
     redirect_uri::{display_host, form_action},
 };
+use statuspulse_store::sessions::Session;
 
 use super::{
     Answer,
@@ -48,11 +49,8 @@ pub(crate) async fn ask(context: Context) -> Answer {
         return Err(ApiError::http(414, "query_too_long", "a query has at most 8 KiB"));
     }
     let session = context.present_session().await?;
-    let asked = Asked {
-        query: &query,
-        session: session.as_ref().map(|(session, _)| session),
-        may_change: context.request.method() != Method::HEAD,
-    };
+    let asked =
+        Asked { query: &query, session: session.as_ref(), may_change: context.request.method() != Method::HEAD };
     let step = authorize::begin(context.app(), &context.circumstances(), asked).await?;
     Ok(match step {
         Step::Page(reason) => refused_page(&context, reason),
@@ -66,7 +64,7 @@ pub(crate) async fn ask(context: Context) -> Answer {
         }
         Step::Nothing => HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).finish(),
         Step::Consent(view) => match &session {
-            Some((session, cookie)) => consent(&context, &view, &session.user.email, cookie),
+            Some(session) => consent(&context, &view, session),
             None => return Err(AppError::internal("a consent page for nobody").into()),
         },
     })
@@ -91,7 +89,7 @@ fn refused_page(context: &Context, reason: PageReason) -> HttpResponse {
     wire::page(&context.request, 400, "This request can't be answered", detail)
 }
 
-fn consent(context: &Context, view: &ConsentView, email: &str, cookie: &str) -> HttpResponse {
+fn consent(context: &Context, view: &ConsentView, session: &Session) -> HttpResponse {
     let organizations: Vec<OrganizationChoice<'_>> =
         view.organizations.iter().map(|held| OrganizationChoice { slug: &held.slug, name: &held.name }).collect();
     let scopes: Vec<ScopeLine<'_>> = view
@@ -103,12 +101,12 @@ fn consent(context: &Context, view: &ConsentView, email: &str, cookie: &str) -> 
         base: &context.state.base,
         app_name: &view.app.name,
         publisher: &view.publisher,
-        user_email: email,
+        user_email: &session.user.email,
         organizations: &organizations,
         scopes: &scopes,
         redirect_host: &display_host(&view.redirect_uri),
         handle: &view.handle,
-        csrf: &context.app().secrets.csrf_token(cookie),
+        csrf: &context.app().secrets.csrf_token(&sessions::form_bond(session.id)),
     };
     wire::html(200, page.render(), form_action(&view.redirect_uri).as_deref())
 }
@@ -117,10 +115,11 @@ fn consent(context: &Context, view: &ConsentView, email: &str, cookie: &str) -> 
 pub(crate) async fn decide(context: Context) -> Answer {
     let form = context.form().await?;
     let text = |name| field(&form, name);
-    let Some((session, cookie)) = context.present_session().await? else {
+    let Some(session) = context.present_session().await? else {
         return forged(&context, "session_missing").await;
     };
-    if let Err(reason) = judge_form(&context, &cookie, text("csrf_token").unwrap_or_default()) {
+    if let Err(reason) = judge_form(&context, &sessions::form_bond(session.id), text("csrf_token").unwrap_or_default())
+    {
         return forged(&context, reason).await;
     }
     let ticked: Vec<&str> = form.all("scope").filter_map(Field::text).collect();
@@ -160,7 +159,7 @@ async fn forged(context: &Context, reason: &'static str) -> Answer {
 
 /// Whether a form was sent by a page of ours, in this browser. Under `Referrer-Policy: no-referrer` browsers send
 /// `Origin: null` with their forms, so that counts where they say themselves that it is the same origin.
-pub(super) fn judge_form(context: &Context, cookie: &str, presented: &str) -> Result<(), &'static str> {
+pub(super) fn judge_form(context: &Context, bond: &str, presented: &str) -> Result<(), &'static str> {
     let headers = context.request.headers();
     let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
     if !matches!(site, None | Some(b"same-origin" | b"none")) {
@@ -173,14 +172,14 @@ pub(super) fn judge_form(context: &Context, cookie: &str, presented: &str) -> Re
         (Some(origin), None) if origin.as_bytes() == b"null" && site == Some(b"same-origin") => {}
         _ => return Err("origin_foreign"),
     }
-    if context.app().secrets.csrf_matches(cookie, presented) { Ok(()) } else { Err("csrf_token_invalid") }
+    if context.app().secrets.csrf_matches(bond, presented) { Ok(()) } else { Err("csrf_token_invalid") }
 }
 
 /// The sign-in page.
 pub(crate) async fn login(context: Context) -> Answer {
     let query = Form::parse(context.request.query_string().as_bytes());
     let handle = field(&query, "request");
-    if let Some((session, cookie)) = context.present_session().await? {
+    if let Some(session) = context.present_session().await? {
         if context.request.method() != Method::HEAD
             && let Some(handle) = handle
             && let Some(query) = authorize::resume(context.app(), handle).await?
@@ -190,7 +189,7 @@ pub(crate) async fn login(context: Context) -> Answer {
         if let Some(page) = own_page(&query) {
             return Ok(to_own(&context, page));
         }
-        let csrf = context.app().secrets.csrf_token(&cookie);
+        let csrf = context.app().secrets.csrf_token(&sessions::form_bond(session.id));
         let page = SignedInPage { base: &context.state.base, email: &session.user.email, csrf: &csrf };
         return Ok(wire::html(200, page.render(), None));
     }
@@ -229,7 +228,7 @@ async fn login_page(context: &Context, goal: &Goal<'_>, email: &str, problem: Op
         app: waiting.as_ref().map(|waiting| AppLine { name: &waiting.name, publisher: &waiting.publisher }),
         handle: handle.filter(|_| waiting.is_some()),
         page: goal.page,
-        csrf: &app.secrets.csrf_token(&form_secret(&value)),
+        csrf: &app.secrets.csrf_token(&form_bond(&value)),
         email,
         problem,
     };
@@ -249,7 +248,7 @@ async fn login_page(context: &Context, goal: &Goal<'_>, email: &str, problem: Op
 }
 
 /// A token for the sign-in's form must not be one for a session's.
-fn form_secret(cookie: &str) -> String {
+fn form_bond(cookie: &str) -> String {
     format!("login {cookie}")
 }
 
@@ -266,9 +265,9 @@ fn login_cookie(context: &Context) -> Option<String> {
 pub(crate) async fn sign_in(context: Context) -> Answer {
     let form = context.form().await?;
     let text = |name| field(&form, name);
-    let bound = login_cookie(&context).map(|value| form_secret(&value));
+    let bound = login_cookie(&context).map(|value| form_bond(&value));
     let presented = text("csrf_token").unwrap_or_default();
-    let judged = bound.ok_or("login_cookie_missing").and_then(|secret| judge_form(&context, &secret, presented));
+    let judged = bound.ok_or("login_cookie_missing").and_then(|bond| judge_form(&context, &bond, presented));
     if judged.is_err() {
         let detail = "The sign-in page was open for too long, or was not meant for this browser. Start again.";
         return Ok(wire::page(&context.request, 403, "This page is no longer valid", detail));
@@ -313,9 +312,9 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
 /// Signs out.
 pub(crate) async fn sign_out(context: Context) -> Answer {
     let form = context.form().await?;
-    let Some((session, cookie)) = context.present_session().await? else { return Ok(to_own(&context, "/login")) };
+    let Some(session) = context.present_session().await? else { return Ok(to_own(&context, "/login")) };
     let presented = field(&form, "csrf_token").unwrap_or_default();
-    if judge_form(&context, &cookie, presented).is_err() {
+    if judge_form(&context, &sessions::form_bond(session.id), presented).is_err() {
         return Ok(expired_page(&context));
     }
     let mut caller = context.caller.clone();

@@ -10,7 +10,7 @@ use statuspulse_app::{AppError, sessions};
 use statuspulse_store::users::Membership;
 use url::form_urlencoded::{self, Serializer};
 
-use super::{Answer, authorize::to_own};
+use super::{Answer, authorize::to_own, authorized_apps::PATH as AUTHORIZED_APPS};
 use crate::{
     assets,
     http::{Context, error::ApiError, oauth as wire},
@@ -48,13 +48,8 @@ pub(crate) async fn page(context: Context) -> Answer {
     let Some(page) = PAGES.iter().find(|page| page.path == pattern) else {
         return Err(AppError::internal("the route is no page").into());
     };
-    let Some((session, cookie)) = context.present_session().await? else {
-        let uri = context.request.uri();
-        let asked = uri.path_and_query().map(|whole| whole.as_str()).filter(|text| is_own_page(text));
-        let query = Serializer::new(String::new()).append_pair("page", asked.unwrap_or("/")).finish();
-        return Ok(to_own(&context, &format!("/login?{query}")));
-    };
-    let view = sessions::view(context.app(), &session, &cookie).await?;
+    let Some(session) = context.present_session().await? else { return Ok(sign_in_first(&context)) };
+    let view = sessions::view(context.app(), &session).await?;
     let asked = form_urlencoded::parse(context.request.query_string().as_bytes());
     let asked = asked.filter(|(name, _)| name == "org").map(|(_, value)| value).next();
     let held = &view.organizations;
@@ -95,7 +90,15 @@ fn organization(held: &Membership) -> Organization<'_> {
     Organization { slug: &held.slug, name: &held.name, role: held.role.as_str() }
 }
 
-/// Whether this is the address of a page of the dashboard, and nothing that a browser could take for another place.
+/// To the sign-in, which leads back to the page that was asked for.
+pub(super) fn sign_in_first(context: &Context) -> HttpResponse {
+    let uri = context.request.uri();
+    let asked = uri.path_and_query().map(|whole| whole.as_str()).filter(|text| is_own_page(text));
+    let query = Serializer::new(String::new()).append_pair("page", asked.unwrap_or("/")).finish();
+    to_own(context, &format!("/login?{query}"))
+}
+
+/// Whether this is the address of a page for people who are signed in, and nothing that a browser could take for another place.
 pub(super) fn is_own_page(address: &str) -> bool {
     let (path, query) = address.split_once('?').unwrap_or((address, ""));
     let is_plain = |text: &str, more: &str| {
@@ -105,6 +108,7 @@ pub(super) fn is_own_page(address: &str) -> bool {
         Some(start) => path.strip_prefix(start).is_some_and(|id| !id.is_empty() && is_plain(id, "-")),
         None => path == page.path,
     });
+    let is_page = is_page || path == AUTHORIZED_APPS;
     address.len() <= LONGEST_ADDRESS && is_page && is_plain(query, "-_.~%&=+:*,")
 }
 
@@ -141,6 +145,7 @@ mod tests {
             "/keys?status=active&q=a%20b&org=acme",
             "/keys/019a8e5c-0000-7000-8000-000000000000",
             "/audit?from=2026-11-01T00:00:00Z&action=key.*",
+            "/authorized-apps?cursor=abc_-",
         ];
         let refused = own.into_iter().filter(|address| !is_own_page(address)).collect::<Vec<_>>();
         let long = format!("/keys?q={}", "a".repeat(LONGEST_ADDRESS));

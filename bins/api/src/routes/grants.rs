@@ -16,7 +16,7 @@ use crate::http::{Context, error::Problem, query};
     (status = 200, description = "a page", body = GrantPageJson), (status = 401, body = Problem)))]
 pub(crate) async fn own(context: Context) -> Answer {
     let parameters = query::list_parameters(&context.request, &["limit", "cursor"])?;
-    let (session, _) = context.session()?;
+    let session = context.session()?;
     let (limit, cursor) = (query::limit(&parameters)?, query::value(&parameters, "cursor"));
     let page = grants::of_person(context.app(), session.user.id, limit, cursor).await?;
     Ok(HttpResponse::Ok().json(GrantPageJson::new(context.app(), &page)))
@@ -27,7 +27,7 @@ pub(crate) async fn own(context: Context) -> Answer {
     params(("id" = uuid::Uuid, Path)), responses(
     (status = 204, description = "it has ended"), (status = 404, body = Problem)))]
 pub(crate) async fn revoke_own(context: Context) -> Answer {
-    let (session, _) = context.session()?;
+    let session = context.session()?;
     grants::revoke_own(context.app(), &context.caller, session.user.id, context.id("grant")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -31,15 +31,6 @@ pub(crate) struct Session {
     csrf_token: String,
 }
 
-/// What a new password has led to.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct PasswordChanged {
-    /// Other sessions that have ended.
-    ended: usize,
-    /// To be sent as `X-CSRF-Token` with unsafe methods from now on.
-    csrf_token: String,
-}
-
 /// Who is signed in.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SessionUser {
@@ -92,8 +83,7 @@ pub(crate) async fn sign_in(context: Context) -> Answer {
     (status = 401, description = "nobody is", body = Problem),
 ))]
 pub(crate) async fn show(context: Context) -> Answer {
-    let (session, cookie) = context.session()?;
-    let view = sessions::view(context.app(), session, cookie).await?;
+    let view = sessions::view(context.app(), context.session()?).await?;
     Ok(HttpResponse::Ok().json(Session::from(view)))
 }
 
@@ -103,7 +93,7 @@ pub(crate) async fn show(context: Context) -> Answer {
     (status = 401, description = "nobody is signed in", body = Problem),
 ))]
 pub(crate) async fn sign_out(context: Context) -> Answer {
-    let (session, _) = context.session()?;
+    let session = context.session()?;
     sessions::sign_out(context.app(), &context.caller, session).await?;
     Ok(signed_out(&context))
 }
@@ -122,7 +112,7 @@ fn signed_out(context: &Context) -> HttpResponse {
     (status = 400, description = "a cursor of another list", body = Problem)))]
 pub(crate) async fn list(context: Context) -> Answer {
     let parameters = query::list_parameters(&context.request, &["limit", "cursor"])?;
-    let (session, _) = context.session()?;
+    let session = context.session()?;
     let (limit, cursor) = (query::limit(&parameters)?, query::value(&parameters, "cursor"));
     let page = sessions::list(context.app(), session, limit, cursor).await?;
     Ok(HttpResponse::Ok().json(OwnSessionPageJson::new(page, session.id)))
@@ -134,7 +124,7 @@ pub(crate) async fn list(context: Context) -> Answer {
     (status = 204, description = "it has ended"), (status = 401, body = Problem),
     (status = 404, description = "no live session of this person", body = Problem)))]
 pub(crate) async fn end_one(context: Context) -> Answer {
-    let (session, _) = context.session()?;
+    let session = context.session()?;
     let id: SessionId = context.id("session")?;
     sessions::end_one(context.app(), &context.caller, session, id).await?;
     Ok(if id == session.id { signed_out(&context) } else { HttpResponse::NoContent().finish() })
@@ -144,25 +134,28 @@ pub(crate) async fn end_one(context: Context) -> Answer {
 #[utoipa::path(delete, path = "/v1/me/sessions", tag = "session", security(("session" = [])), responses(
     (status = 200, description = "how many were ended", body = EndedSessionsJson), (status = 401, body = Problem)))]
 pub(crate) async fn end_others(context: Context) -> Answer {
-    let (session, _) = context.session()?;
+    let session = context.session()?;
     let ended = sessions::end_others(context.app(), &context.caller, session).await?;
     Ok(HttpResponse::Ok().json(EndedSessionsJson { ended }))
 }
 
 /// Change the own password; all other sessions of the person end.
 #[utoipa::path(post, path = "/v1/me/password", tag = "session", security(("session" = [])), request_body = ChangedPassword, responses(
-    (status = 200, description = "how many sessions were ended; the cookie is another one, and so is the CSRF token", body = PasswordChanged),
+    (status = 200, description = "how many other sessions were ended; the cookie of this one is another one from now on", body = EndedSessionsJson),
     (status = 401, body = Problem),
     (status = 409, description = "`password_changed`: it is another one by now", body = Problem),
     (status = 422, description = "`wrong_password`, `password_length`, `password_unchanged`", body = Problem),
     (status = 429, description = "`too_many_attempts`", body = Problem)))]
 pub(crate) async fn change_password(context: Context) -> Answer {
-    let (session, _) = context.session()?;
+    let session = context.session()?;
     let body: ChangedPassword = context.json().await?;
     let (current, new) = (Password::new(body.current_password), Password::new(body.new_password));
     let changed = accounts::change_password(context.app(), &context.caller, session, current, new).await?;
-    let cookie = live_cookie(&context, changed.cookie, changed.expires_at);
-    Ok(HttpResponse::Ok().cookie(cookie).json(PasswordChanged { ended: changed.ended, csrf_token: changed.csrf_token }))
+    let mut answer = HttpResponse::Ok();
+    if let Some(cookie) = changed.cookie {
+        answer.cookie(live_cookie(&context, cookie, session.expires_at));
+    }
+    Ok(answer.json(EndedSessionsJson { ended: changed.ended }))
 }
 
 /// The cookie of a session until its end.

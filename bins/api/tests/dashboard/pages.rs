@@ -1,10 +1,13 @@
 //! The pages that there are without the dashboard.
 
+use serde_json::json;
+
 use crate::{
     checks::{Check, FIRST_PAGE, loaded},
     client::authorize_path,
     desk::Desk,
     loopback::Site,
+    words::press,
 };
 
 #[tokio::test]
@@ -49,6 +52,45 @@ async fn authorized_apps_are_clean_in_every_look() {
         look.desk.open("/authorized-apps").await;
         look.desk.chromium.wait_text("main", "App 1").await;
         look.is_clean("authorized-apps").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn the_access_of_an_app_is_ended_by_the_person_who_gave_it() {
+    let desk = Desk::new().await;
+    let site = Site::start().await;
+    let back = site.put("127.0.0.1", "/cb", "<h1>Welcome back</h1>");
+    let app = desk.apps(1, &back).await.remove(0);
+    desk.in_every_look(async |look| {
+        let chromium = &look.desk.chromium;
+        desk.sign_in().await;
+        desk.allow(&app).await;
+        desk.open("/authorized-apps").await;
+        chromium.wait_text("main", "App 1").await;
+        // A press after the end of the session is asked to sign in, and comes back to the list.
+        desk.session_ends().await;
+        press(chromium, "main", "End this access").await;
+        desk.signs_in(desk.scene.world.owner()).await;
+        chromium.arrives(&desk.url("/authorized-apps")).await;
+        press(chromium, "main", "End this access").await;
+        chromium.wait_text("main", "No app has access at the moment.").await;
+        assert_eq!(desk.asks("GET", "/v1/me/grants", &json!({})).await["items"], json!([]));
+        look.is_clean("authorized-apps-none").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn who_is_signed_in_is_told_so_at_the_sign_in() {
+    let desk = Desk::new().await;
+    desk.in_every_look(async |look| {
+        desk.sign_in().await;
+        desk.open("/login").await;
+        desk.chromium.wait_text("main", &desk.scene.world.owner().email).await;
+        look.is_clean("login-signed-in").await;
     })
     .await;
 }

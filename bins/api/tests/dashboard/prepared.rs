@@ -43,6 +43,8 @@ async fn a_session_that_ends_is_asked_for_again() {
     desk.open("/authorized-apps").await;
     desk.chromium.shows("form[action='/login']").await;
     assert_clean(&desk.chromium, "sign-in after the end of a session").await;
+    desk.signs_in(desk.scene.world.owner()).await;
+    desk.chromium.arrives(&desk.url("/authorized-apps")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! Changing the own password: what a stolen session gains, and that nobody stays in by the old one.
 
+use std::time::Duration;
+
 use serde_json::json;
 use statuspulse_app::{
     accounts,
@@ -36,10 +38,10 @@ async fn lives(world: &World, browser: &Browser) -> bool {
     world.api.get(SESSION).cookie(browser).send().await.status == 200
 }
 
-/// The session as it goes on after a change.
-fn goes_on(reply: &Reply) -> Browser {
+/// A session as it goes on after a change: with its next cookie, and the token that its open pages have.
+fn goes_on(before: &Browser, reply: &Reply) -> Browser {
     let cookie = reply.header("set-cookie").split([';', '=']).nth(1).unwrap_or_default().to_owned();
-    Browser { cookie, csrf: text(&reply.json()["csrf_token"]) }
+    Browser { cookie, csrf: before.csrf.clone() }
 }
 
 /// How many statements wait for a lock that holds this text.
@@ -85,7 +87,7 @@ async fn whoever_is_signed_in_elsewhere_by_the_old_password_is_out_on_every_inst
 async fn the_session_goes_on_with_another_cookie_and_the_old_one_is_dead() {
     let world = World::new().await;
     let changed = owner_changes(&world, &world.org.owner.password, NEW).await;
-    let own = goes_on(&changed);
+    let own = goes_on(&world.owner, &changed);
     let copied = lives(&world, &world.owner).await;
     let again = change(&world, &own, NEW, "one more password").await.status;
     let attributes = changed.header("set-cookie").to_owned();
@@ -115,7 +117,7 @@ async fn a_stolen_session_without_the_password_changes_nothing() {
     assert_eq!((reply.outcome(), field, entered), ((422, "wrong_password".into()), json!("current_password"), 200));
 }
 
-/// A stolen session is no place to guess the password at: tries are those of the sign-in.
+/// A stolen session is no place to guess the password at.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guesses_by_a_stolen_session_are_slowed_down_like_those_at_the_sign_in() {
     let world = World::new().await;
@@ -134,7 +136,7 @@ async fn a_right_password_forgets_the_wrong_ones() {
     for _ in 0..4 {
         owner_changes(&world, "a wrong password", NEW).await;
     }
-    let own = goes_on(&owner_changes(&world, &world.org.owner.password, NEW).await);
+    let own = goes_on(&world.owner, &owner_changes(&world, &world.org.owner.password, NEW).await);
     let mut statuses = Vec::new();
     for _ in 0..5 {
         statuses.push(change(&world, &own, "a wrong password", "another new password").await.status);
@@ -223,6 +225,40 @@ async fn a_change_that_comes_too_late_is_told_so_and_changes_nothing() {
     );
 }
 
+/// A thief with another session of the person ends this one all the time: the thief is locked out all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_ends_the_session_amid_the_change_does_not_keep_the_person_from_it() {
+    let world = World::new().await;
+    world.api.app.advance(Duration::from_secs(1)).await;
+    let thief = world.api.sign_in(&world.org.owner).await;
+    let (mut holder, watcher) = (world.db.client().await, world.db.client().await);
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute("SELECT 1 FROM users FOR UPDATE; DELETE FROM sessions WHERE created_at = (SELECT min(created_at) FROM sessions)")
+        .await
+        .unwrap();
+    let ending = async {
+        waits(&world, "UPDATE \"users\"").await;
+        held.commit().await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(owner_changes(&world, &world.org.owner.password, NEW), ending);
+    let sessions: i64 = watcher.query_one("SELECT count(*) FROM sessions", &[]).await.unwrap().get(0);
+    assert_eq!((reply.status, reply.header("set-cookie"), sessions), (200, "", 0));
+    assert_eq!((lives(&world, &thief).await, enters(&world, NEW).await.status), (false, 200));
+}
+
+/// Who has one session can't block another one's change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_in_one_session_are_counted_for_that_one_alone() {
+    let world = World::new().await;
+    let thief = world.api.sign_in(&world.org.owner).await;
+    let mut guessed = 0;
+    for _ in 0..6 {
+        guessed = change(&world, &thief, "a wrong password", NEW).await.status;
+    }
+    let own = owner_changes(&world, &world.org.owner.password, NEW).await.status;
+    assert_eq!((guessed, own), (429, 200));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_password_is_set_by_an_operator_alone_and_every_session_ends() {
     let world = World::new().await;
@@ -274,6 +310,10 @@ async fn each_organization_of_the_person_reads_of_a_new_password() {
     told.sort();
     expected.sort();
     assert_eq!(told, expected);
+    // Only the trail that has the sign-ins reads from where it was done.
+    let from: Vec<_> =
+        events.iter().filter(|event| !event["ip"].is_null()).map(|event| text(&event["organization_id"])).collect();
+    assert_eq!(from, [world.org.access.organization.id.to_string()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -104,7 +104,8 @@ async fn whoever_is_not_signed_in_gets_the_sign_in() {
     let world = World::new().await;
     let asked = world.api.get(PATH).send().await;
     let sent = world.api.post(PATH).header("origin", PUBLIC_URL).form(&[("grant", "x")]).send().await;
-    assert_eq!([went(&asked), went(&sent)], [(303, "/login".to_owned()), (303, "/login".to_owned())]);
+    let back = (303, "/login?page=%2Fauthorized-apps".to_owned());
+    assert_eq!([went(&asked), went(&sent)], [back.clone(), back]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
