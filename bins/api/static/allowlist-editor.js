@@ -100,10 +100,15 @@ export function allowlistEditor({ cidrs = null, notes = {}, allowAny = false, ma
     function check() {
       const entry = network.value.trim();
       const found = entry ? wrongWith(entry) : null;
-      replace(wrong, found?.text ?? "", found?.better ? [" ", h("button", {
-        type: "button", class: "button small",
-        onclick: () => { network.value = found.better; outdated(); check(); network.focus(); },
-      }, `Use ${found.better}`)] : null);
+      const use = found?.better ? `Use ${found.better}` : "";
+      const said = [found?.text ?? "", use].filter(Boolean).join(" ");
+      // A press on the button leaves the field first: when that made the button anew, the press would go nowhere.
+      if (wrong.textContent !== said) {
+        replace(wrong, found?.text ?? "", use ? [" ", h("button", {
+          type: "button", class: "button small",
+          onclick: () => { network.value = found.better; outdated(); check(); network.focus(); },
+        }, use)] : null);
+      }
       if (found) network.setAttribute("aria-invalid", "true");
       else network.removeAttribute("aria-invalid");
       tally();

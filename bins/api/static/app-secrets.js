@@ -3,7 +3,7 @@
 import { context, ofOrg, post, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
-import { absolute, when } from "./format.js";
+import { moment, when } from "./format.js";
 import { showOnce } from "./once.js";
 import { badge, copyButton, download, empty, field, notify, section, table } from "./parts.js";
 
@@ -83,7 +83,7 @@ async function revoke(app, secret, name, changed) {
   const done = await confirm(`Revoke ${name}?`, {
     text: [
       "It stops working at once, on every instance within a second.",
-      secret.last_used_at ? `Its last use was on ${absolute(secret.last_used_at)}. Whatever still sends it is refused.` : "It has not been used yet.",
+      secret.last_used_at ? `Its last use was ${moment(secret.last_used_at)}. Whatever still sends it is refused.` : "It has not been used yet.",
     ],
     label: "Revoke the secret", danger: true, act: () => remove(ofOrg(`/apps/${app.id}/secrets/${secret.id}`)),
   });

@@ -2,7 +2,7 @@
 // on a phone. The numbers stand in a table for those who don't see them.
 
 import { h, svg } from "./dom.js";
-import { absolute, day, number } from "./format.js";
+import { ZONE, absolute, day, number } from "./format.js";
 
 const HEIGHT = 100;
 const HOUR = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -29,7 +29,7 @@ export function bars(title, buckets, series, { more } = {}) {
       h("div", { class: "plot-scale", "aria-hidden": "true" }, [top, top / 2, 0].map((value) => h("span", {}, number(value)))),
       plot(title, summary, buckets, drawn(buckets, series, top), say)),
     h("figcaption", {}, sums.map(([name, tone, sum]) => h("span", { class: "key" }, h("span", { class: `swatch ${tone}` }), `${name}: ${number(sum)}`)),
-      h("span", { class: "quiet" }, `highest: ${number(highest)}`)),
+      h("span", { class: "quiet" }, `highest: ${number(highest)}`), h("span", { class: "quiet" }, `times in ${ZONE}`)),
     h("details", {}, h("summary", {}, "As a table"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title} as a table` },
       numbersTable(title, buckets.filter((bucket) => total(bucket) > 0), series))));
 }

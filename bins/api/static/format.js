@@ -29,6 +29,14 @@ export function absolute(at) {
   return ABSOLUTE.format(new Date(at));
 }
 
+/** Both forms as a text, for a sentence. */
+export function moment(at) {
+  return `${relative(at)} (${absolute(at)})`;
+}
+
+/** The reader's time zone, for fields and axes that have no room for it at each time. */
+export const ZONE = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(new Date()).find(({ type }) => type === "timeZoneName").value;
+
 /** A day of the reader's zone. */
 export function day(at) {
   return DAY.format(new Date(at));

@@ -3,7 +3,7 @@
 import { ApiError, context, get, ofOrg, patch, post } from "./api.js";
 import { confirm, open } from "./dialog.js";
 import { h } from "./dom.js";
-import { absolute, plural, when } from "./format.js";
+import { moment, plural, when } from "./format.js";
 import { idempotencyKey, isDelivered } from "./key-create.js";
 import { editKey } from "./key-edit.js";
 import { command, curl, showToken } from "./key-token.js";
@@ -64,7 +64,7 @@ export async function rotate(key, changed) {
       key.status === "disabled" ? "The key is disabled, and its new token will be too." : null,
     ].filter(Boolean),
     fields: [h("fieldset", {}, h("legend", {}, `How long version ${key.version} still works`), OVERLAPS.map(radio), own,
-      h("p", { class: "hint" }, `Never beyond its own end, ${absolute(key.expires_at)}. A version that is older still ends at once.`))],
+      h("p", { class: "hint" }, `Never beyond its own end ${moment(key.expires_at)}. A version that is older still ends at once.`))],
     label: "Rotate",
     act: async (values) => {
       const seconds = values.overlap === "own" ? Number(values.hours) * 3600 : Number(values.overlap);
@@ -96,7 +96,7 @@ async function switchAutoRotate(key, changed) {
       ? `A successor of ${key.name} will be ready 7 days before its end (half of the life, for short ones). ` +
         "The holder picks it up with the old token, which works until its end."
       : `No successor of ${key.name} will be made.${key.successor?.status === "pending" ? " The one that waits is taken away." : ""} ` +
-        `The key ends ${absolute(key.expires_at)} unless somebody rotates it.`,
+        `The key ends ${moment(key.expires_at)} unless somebody rotates it.`,
     label: on ? "Switch on" : "Switch off",
     act: () => patch(ofOrg(`/keys/${key.id}`), { auto_rotate: on }),
   });

@@ -5,7 +5,7 @@ import { allowlistEditor } from "./allowlist-editor.js";
 import { context, get, ofOrg, pageUrl, post } from "./api.js";
 import { open } from "./dialog.js";
 import { h, replace, uid } from "./dom.js";
-import { absolute, plural } from "./format.js";
+import { moment, plural } from "./format.js";
 import { showToken } from "./key-token.js";
 import { choice, field, problem, run, showErrors } from "./parts.js";
 import { permissions, scopeMatrix } from "./scope-matrix.js";
@@ -170,7 +170,7 @@ function lifespan() {
   function draw() {
     const days = Number(input.value);
     for (const button of quick.children) button.setAttribute("aria-pressed", String(Number(button.value) === days));
-    until.textContent = days >= 1 && days <= longest ? `Ends ${absolute(Date.now() + days * DAY)}.` : `1 to ${plural(longest, "day")}.`;
+    until.textContent = days >= 1 && days <= longest ? `Ends ${moment(Date.now() + days * DAY)}.` : `1 to ${plural(longest, "day")}.`;
   }
   function within(environment) {
     longest = environment.longest;

@@ -4,6 +4,7 @@ import { allowlistEditor } from "./allowlist-editor.js";
 import { ofOrg, patch, post } from "./api.js";
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
+import { ZONE } from "./format.js";
 import { mayDecide, openHidden, part, rateLimit } from "./key-create.js";
 import { field, notify, problem, run, showErrors } from "./parts.js";
 import { permissions, scopeMatrix } from "./scope-matrix.js";
@@ -72,7 +73,7 @@ function form(key, permitted, close) {
   part("Where it may be used", allowlist.element),
   h("div", { class: "pair" },
     field({
-      label: "Ends (your time)", name: "expires", type: "datetime-local", value: local(key.expires_at), required: true, error: "expires_at",
+      label: `Ends (your time, ${ZONE})`, name: "expires", type: "datetime-local", value: local(key.expires_at), required: true, error: "expires_at",
       hint: "Earlier at any time; later up to the environment's longest life. Rotate for more.",
     }), rateLimit(key.rate_limit_per_minute ?? ""))),
   h("div", { class: "actions foot" }, said, h("button", { type: "button", class: "button", onclick: () => close() }, "Cancel"), button));

@@ -5,7 +5,7 @@ import { ACTIONS, actionWords, addressOf, kindWords, knownNames, meant, nameOf, 
 import { follower } from "../audit-follow.js";
 import { verification } from "../audit-proof.js";
 import { h } from "../dom.js";
-import { when } from "../format.js";
+import { ZONE, when } from "../format.js";
 import { escaped, inert } from "../inert.js";
 import { clearErrors, empty, field, filters, list, problem, section, showErrors, status, table } from "../parts.js";
 
@@ -74,8 +74,8 @@ function otherKey() {
 }
 
 function makeFilters(known, changed) {
-  const from = moment("from", "From", null);
-  const to = moment("to", "Until", null);
+  const from = moment("from", `From (${ZONE})`, null);
+  const to = moment("to", `Until (${ZONE})`, null);
   const quick = (minutes) => {
     from.set(new Date(Date.now() - minutes * 60_000).toISOString());
     to.set("");

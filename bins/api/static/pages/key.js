@@ -2,7 +2,7 @@
 
 import { ApiError, get, ofOrg, pageUrl } from "../api.js";
 import { h, replace } from "../dom.js";
-import { number, plural, relative, when } from "../format.js";
+import { number, plural, when } from "../format.js";
 import { actionsFor } from "../key-actions.js";
 import { explainer } from "../key-explain.js";
 import { suggestions } from "../key-suggestions.js";
@@ -104,7 +104,7 @@ function notes(key) {
     return note("This key was disabled", key.disabled_at ? [" (", when(key.disabled_at), ")"] : null, ". All its calls are refused until it is enabled.");
   }
   if (left < 14 * DAY && !key.auto_rotate) {
-    return note(`This key expires ${relative(key.expires_at)}. Rotate it before then, or switch Auto-Rotate on.`);
+    return note("This key expires ", when(key.expires_at), ". Rotate it before then, or switch Auto-Rotate on.");
   }
   return null;
 }

@@ -102,7 +102,7 @@ function keyTable(items, mayChange) {
 function life(key) {
   const [from, to, now] = [new Date(key.version_created_at).getTime(), new Date(key.expires_at).getTime(), Date.now()];
   const live = (at) => h("time", { datetime: at, title: absolute(at), dataset: { at } }, relative(at));
-  const made = h("span", { class: "until quiet" }, "made ", live(key.created_at));
+  const made = h("div", { class: "until quiet" }, "made ", when(key.created_at));
   if (key.status === "revoked") return [h("div", {}, "revoked ", key.revoked_at ? when(key.revoked_at) : null), made];
   if (to <= now) return [h("div", {}, "ended ", when(key.expires_at)), made];
   const left = (to - now) / DAY;
