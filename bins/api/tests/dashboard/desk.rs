@@ -168,7 +168,7 @@ impl Desk {
                 self.chromium.measure(width, height).await;
                 self.chromium.prefers(scheme).await;
                 let look = Look { desk: self, scheme, width };
-                if let Err(cause) = AssertUnwindSafe(test(&look)).catch_unwind().await {
+                if let Err(cause) = AssertUnwindSafe(Box::pin(test(&look))).catch_unwind().await {
                     let text = cause.downcast_ref::<String>().map(String::as_str);
                     let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("a panic");
                     failed.push(format!("{}: {text}", look.name()));

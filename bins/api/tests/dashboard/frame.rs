@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use statuspulse_app::members::{self, NewMember};
 use statuspulse_policy::Role;
-use statuspulse_testkit::{Person, TestOrg};
+use statuspulse_testkit::{Person, TestOrg, eventually};
 
 use crate::{
     browser::Key,
@@ -237,6 +237,41 @@ async fn without_a_network_the_input_is_kept_and_the_change_is_made_once_when_it
         chromium.arrives(&desk.url("/apps?app=")).await;
         let made = apps(desk, "acme").await;
         assert_eq!(made.iter().filter(|one| **one == json!(name)).count(), 1, "{made:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn what_takes_longer_than_a_second_says_that_it_goes_on() {
+    let desk = Desk::new().await;
+    desk.key(&json!({"name": "ci"})).await;
+    desk.in_every_look(async |look| {
+        let chromium = &look.desk.chromium;
+        desk.sign_in().await;
+        desk.open("/keys").await;
+        chromium.wait_text("tbody", "ci").await;
+        chromium.shows(".filters").await;
+        chromium.slow(4_000).await;
+        chromium.fill("[name=q]", "c").await;
+        let shown = "((style) => style && [style.content, style.visibility, style.opacity])(getComputedStyle(document.querySelector('.list[aria-busy]') ?? document.body, '::after'))";
+        eventually("the list says that it is loading", async || {
+            chromium.script(shown).await == json!(["\"Loading…\"", "visible", "1"])
+        })
+        .await;
+        chromium.vanishes(".list[aria-busy]").await;
+        press(chromium, "tbody", "Actions for ci").await;
+        press(chromium, ".menu.at", "Switch Auto-Rotate on").await;
+        press(chromium, "dialog", "Switch on").await;
+        chromium.shows("dialog .button.slow").await;
+        // Nothing leaves the dialog: what was asked for happens anyway.
+        chromium.key(Key::Escape).await;
+        chromium.shows("dialog[open]").await;
+        chromium.slow(0).await;
+        chromium.vanishes("dialog").await;
+        let key = desk.asks("GET", "/v1/orgs/acme/keys", &json!({})).await["items"][0].take();
+        assert_eq!(key["auto_rotate"], json!(true));
+        desk.asks("PATCH", &format!("/v1/orgs/acme/keys/{}", key["id"].as_str().unwrap()), &json!({"auto_rotate": false})).await;
     })
     .await;
 }

@@ -56,7 +56,7 @@ impl Desk {
 #[ignore = "needs chromium and npm"]
 async fn the_page_of_a_key_tells_its_calls_and_narrows_it_to_what_they_needed() {
     let desk = Desk::new().await;
-    desk.in_two_looks(async |look| {
+    desk.in_every_look(async |look| {
         let chromium = &look.desk.chromium;
         let name = look.own("Deploy");
         let key =
@@ -99,7 +99,7 @@ async fn the_page_of_a_key_tells_its_calls_and_narrows_it_to_what_they_needed() 
 #[ignore = "needs chromium and npm"]
 async fn a_rotation_shows_among_the_versions_and_a_call_is_explained_step_by_step() {
     let desk = Desk::new().await;
-    desk.in_two_looks(async |look| {
+    desk.in_every_look(async |look| {
         let chromium = &look.desk.chromium;
         let key = desk.key(&json!({"name": look.own("Deploy"), "allowed_cidrs": ["203.0.113.0/24"]})).await;
         desk.sign_in().await;
@@ -148,7 +148,7 @@ async fn a_rotation_shows_among_the_versions_and_a_call_is_explained_step_by_ste
 async fn a_successor_that_waits_is_told_with_the_way_to_pick_it_up() {
     let desk = Desk::new().await;
     let (world, database) = (&desk.scene.world, desk.scene.world.db.client().await);
-    desk.in_two_looks(async |look| {
+    desk.in_every_look(async |look| {
         let chromium = &look.desk.chromium;
         let name = look.own("Nightly");
         let key = desk.key(&json!({"name": name, "auto_rotate": true})).await;
@@ -189,7 +189,7 @@ async fn the_countries_that_a_key_was_used_from_stand_on_its_page() {
     })
     .await;
     let desk = Desk::over(Scene { world }).await;
-    desk.in_two_looks(async |look| {
+    desk.in_every_look(async |look| {
         let key = desk.key(&json!({"name": look.own("Travelling")})).await;
         // Addresses of operators that have had them for long.
         for from in ["8.8.8.8", "193.0.6.139"] {
@@ -228,10 +228,10 @@ async fn a_webhook_of_a_key_is_added_tested_changed_and_deleted() {
         Box::pin(async move { answer(status, "text/html", "<b>what it says</b>") })
     })
     .await;
-    desk.in_two_looks(async |look| {
+    desk.in_every_look(async |look| {
         let chromium = &look.desk.chromium;
         let key = desk.key(&json!({"name": look.own("Deploy")})).await;
-        let hook = format!("/hook-{}", look.width);
+        let hook = format!("/hook-{}-{}", look.scheme.word(), look.width);
         *status.lock().unwrap() = "500 Internal Server Error";
         desk.sign_in().await;
         look.opens(&key).await;

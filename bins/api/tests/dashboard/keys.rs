@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use statuspulse_testkit::eventually;
 
 use crate::{
-    browser::{Key, Scheme},
+    browser::Key,
     checks::Check,
     desk::{Desk, Look, Seeded},
     words::{lacks, meant, press},
@@ -40,16 +40,6 @@ impl Desk {
     /// The key of an id, as REST tells it.
     pub(crate) async fn shown(&self, key: &Seeded) -> Value {
         self.asks("GET", &format!("/v1/orgs/acme/keys/{}", key.id), &json!({})).await
-    }
-
-    /// Runs a test at a light telephone and at a dark desk: for tasks that take long.
-    pub(crate) async fn in_two_looks(&self, test: impl AsyncFn(&Look<'_>)) {
-        for (scheme, width, height) in [(Scheme::Light, 360, 740), (Scheme::Dark, 1_280, 900)] {
-            self.chromium.forget_all(&self.scene.issuer()).await;
-            self.chromium.measure(width, height).await;
-            self.chromium.prefers(scheme).await;
-            test(&Look { desk: self, scheme, width }).await;
-        }
     }
 
     /// Signs somebody in, as people do.
@@ -112,6 +102,20 @@ impl Look<'_> {
         panic!("{key:?} never comes to {to}: {}", self.desk.chromium.active_element().await);
     }
 
+    /// From here on the page's own files are kept by the test, and not by the browser.
+    async fn downloads(&self) {
+        let keeps = "{ const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.blob = blob; return make(blob); };
+            addEventListener('click', (event) => { window.file = event.target.download; }, true);
+            HTMLAnchorElement.prototype.click = function () { window.file = this.download; }; }";
+        self.desk.chromium.runs(keeps).await;
+    }
+
+    /// The text of the page's last file, and whether it is named as one of settings.
+    async fn downloaded(&self) -> Value {
+        let kept = "blob.text().then((text) => { const named = file.endsWith('.env'); delete window.blob; return [text, named]; })";
+        self.desk.chromium.script_async(kept).await
+    }
+
     /// Whether a text is anywhere in the page, its address or what the browser stores for it.
     async fn holds(&self, text: &str) -> bool {
         let held = format!(
@@ -135,7 +139,7 @@ async fn a_new_key_is_put_together_shown_once_and_works_only_from_its_networks()
     let gateway = desk.gateway().await;
     let caller = desk.key(&json!({"name": "caller"})).await;
     desk.events(&caller, 3).await;
-    desk.in_two_looks(async |look| {
+    desk.in_every_look(async |look| {
         let chromium = &look.desk.chromium;
         let name = look.own("Jenkins");
         chromium.allow_clipboard(&desk.scene.issuer()).await;
@@ -186,6 +190,12 @@ async fn a_new_key_is_put_together_shown_once_and_works_only_from_its_networks()
         look.is_clean("keys-token").await;
         press(chromium, "dialog .token", "Copy").await;
         eventually("the token is copied", async || chromium.clipboard().await == token).await;
+        press(chromium, "dialog .token", "Copy command").await;
+        let curl = format!("curl -H \"Authorization: Bearer {token}\" {}", desk.url("/v1/keys/self"));
+        eventually("the command is copied", async || chromium.clipboard().await == curl).await;
+        look.downloads().await;
+        press(chromium, "dialog .token", "Download .env").await;
+        assert_eq!(look.downloaded().await, json!([format!("STATUSPULSE_API_KEY={token}\n"), true]));
         press(chromium, "dialog", "I have stored it").await;
         chromium.vanishes("dialog").await;
         chromium.wait_text("tbody", &name).await;
@@ -290,7 +300,7 @@ async fn keys_are_found_by_environment_status_and_name_and_shown_page_by_page_wi
 async fn a_key_is_rotated_with_an_overlap_switched_off_and_on_edited_and_revoked() {
     let desk = Desk::new().await;
     let gateway = desk.gateway().await;
-    desk.in_two_looks(async |look| {
+    desk.in_every_look(async |look| {
         let chromium = &look.desk.chromium;
         let name = look.own("Deploy");
         let first = desk.key(&json!({"name": name})).await;
@@ -370,6 +380,126 @@ async fn a_key_is_rotated_with_an_overlap_switched_off_and_on_edited_and_revoked
             lacks(chromium, "tbody", &format!("Actions for {renamed}")).await,
             "nothing can be done with it any more"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn presets_are_pressed_and_a_network_is_judged_while_it_is_typed() {
+    let desk = Desk::new().await;
+    desk.in_every_look(async |look| {
+        let chromium = &look.desk.chromium;
+        desk.sign_in().await;
+        look.lists("").await;
+        press(chromium, "#actions", "Generate New Key").await;
+        for preset in ["PagerDuty sync", "Read-only", "Datadog metrics"] {
+            press(chromium, "dialog", preset).await;
+            chromium.wait_text("dialog .permissions .presets [aria-pressed=true]", preset).await;
+        }
+        // What is wrong with a network is said while it is typed.
+        chromium.press("dialog input[value=list]").await;
+        let network = "dialog .cidrs li:first-child input[aria-label=Network]";
+        chromium.fill(network, "203.0.113.7/24").await;
+        chromium.wait_text(".cidrs li:first-child .field-error", "bits set behind the length").await;
+        press(chromium, "dialog", "Use 203.0.113.0/24").await;
+        chromium.focuses(network).await;
+        assert_eq!(chromium.text(".cidrs li:first-child .field-error").await, "");
+        chromium.clear_and_fill(network, "10.").await;
+        chromium.wait_text(".cidrs li:first-child .field-error", "isn't an address or a network").await;
+        chromium.press("dialog [aria-label='Remove 10.']").await;
+        look.is_clean("keys-new-typed").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn a_key_that_somebody_else_has_rotated_meanwhile_is_rotated_from_there_and_auto_rotate_is_switched() {
+    let desk = Desk::new().await;
+    desk.in_every_look(async |look| {
+        let chromium = &look.desk.chromium;
+        let name = look.own("Deploy");
+        let key = desk.key(&json!({"name": name})).await;
+        desk.sign_in().await;
+        look.lists("").await;
+        // Somebody else is faster; the press is judged by what there is by now.
+        look.chooses(&name, "Rotate").await;
+        press(chromium, "dialog", "Another time").await;
+        chromium.clear_and_fill("dialog [name=hours]", "3").await;
+        desk.asks("POST", &format!("/v1/orgs/acme/keys/{}/rotate", key.id), &json!({"overlap_seconds": 86_400})).await;
+        press(chromium, "dialog", "Rotate").await;
+        chromium.wait_text("dialog .problem", "Somebody has rotated this key meanwhile").await;
+        look.is_clean_but_for("keys-rotated-meanwhile", &Check::default().status(412)).await;
+        press(chromium, "dialog", "Rotate").await;
+        press(chromium, "dialog", "I have stored it").await;
+        chromium.vanishes("dialog").await;
+        let versions = desk.asks("GET", &format!("/v1/orgs/acme/keys/{}/versions", key.id), &json!({})).await;
+        assert_eq!((&versions["items"][0]["version"], &versions["items"][1]["state"]), (&json!(3), &json!("overlap")));
+
+        for on in [true, false] {
+            let (switch, said) = if on { ("on", "On") } else { ("off", "Off") };
+            look.chooses(&name, &format!("Switch Auto-Rotate {switch}")).await;
+            press(chromium, "dialog", &format!("Switch {switch}")).await;
+            chromium.wait_text("#notices", &format!("Auto-Rotate of {name} is {switch}.")).await;
+            chromium.wait_text(&format!("tr:has([aria-label='Actions for {name}'])"), said).await;
+            assert_eq!(desk.shown(&key).await["auto_rotate"], json!(on));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs chromium and npm"]
+async fn the_list_tells_of_each_key_what_it_may_do_how_old_it_is_and_what_is_left_of_it() {
+    let desk = Desk::new().await;
+    let database = desk.scene.world.db.client().await;
+    let used = desk.key(&json!({"name": "used", "scopes": ["checks:read", "incidents:read", "alerts:read"]})).await;
+    desk.events(&used, 1).await;
+    eventually("its use is told", async || desk.shown(&used).await["last_used_at"].is_string()).await;
+    let ends = desk.key(&json!({"name": "ends", "expires_in_days": 10})).await;
+    // No request lets eight of its ten days pass.
+    for text in [
+        "UPDATE keys SET created_at = created_at - interval '8 days' WHERE name = 'ends'",
+        "UPDATE key_versions SET created_at = created_at - interval '8 days', expires_at = expires_at - interval '8 days',
+         valid_until = valid_until - interval '8 days' WHERE key_id = (SELECT id FROM keys WHERE name = 'ends')",
+    ] {
+        assert_eq!(database.execute(text, &[]).await.unwrap(), 1);
+    }
+    let gone = desk.key(&json!({"name": "gone"})).await;
+    desk.asks("POST", &format!("/v1/orgs/acme/keys/{}/revoke", gone.id), &json!({})).await;
+    desk.in_every_look(async |look| {
+        let chromium = &look.desk.chromium;
+        desk.sign_in().await;
+        look.lists("").await;
+        let row = |name: &str| format!("tbody tr:has(a[href='/keys/{name}'])");
+        let told = async |key: &Seeded| chromium.text(&row(&key.id)).await.split_whitespace().collect::<Vec<_>>().join(" ");
+        let hint = desk.shown(&used).await["hint"].as_str().unwrap().to_owned();
+        let first = told(&used).await;
+        for part in [hint.as_str(), "production", "active", "checks:read incidents:read +1 more", "90 days left", "made ", "UTC"] {
+            assert!(first.contains(part), "`{part}` is not in: {first}");
+        }
+        let second = told(&ends).await;
+        for part in ["2 days left", "made 8 days ago", "never"] {
+            assert!(second.contains(part), "`{part}` is not in: {second}");
+        }
+        assert!(told(&gone).await.contains("revoked"));
+        let bar = |key: &Seeded| {
+            format!("((it) => [Math.round(it.firstElementChild.style.getPropertyValue('--share') * 10), it.className])(document.querySelector(`{} .bar`))", row(&key.id))
+        };
+        let bars = json!([chromium.script(&bar(&used)).await, chromium.script(&bar(&ends)).await]);
+        assert_eq!(bars, json!([[10, "bar "], [2, "bar bad"]]));
+        assert_eq!(chromium.count(&format!("{} .bar", row(&gone.id))).await, 0);
+        look.is_clean("keys-told").await;
+
+        // All times have the reader's zone and say how long it is to them.
+        chromium.lives_in("America/St_Johns").await;
+        look.lists("").await;
+        let second = told(&ends).await;
+        assert!(second.contains("GMT-3:30") || second.contains("GMT-2:30") || second.contains("NST"), "{second}");
+        chromium.lives_in("UTC").await;
+        chromium.fill("[name=q]", &hint).await;
+        look.lists_only(&["used"]).await;
     })
     .await;
 }

@@ -7,6 +7,7 @@ use crate::{
     browser::{Key, Scheme},
     checks::Check,
     desk::{Desk, Look, Seeded},
+    words::press,
 };
 
 mod people;
@@ -118,6 +119,11 @@ async fn every_section_is_there_and_clean() {
         chromium.wait_text("#attention details[open]", "key 12").await;
         look.desk.at("attention").await;
         look.is_clean("security-reason").await;
+        press(chromium, "#attention details[open]", "Give them a list").await;
+        chromium.wait_text("dialog h2", "Add a range").await;
+        assert_eq!(chromium.count("dialog [name=create_lists]:checked").await, 1);
+        press(chromium, "dialog", "Close").await;
+        chromium.vanishes("dialog").await;
         for section in SECTIONS {
             chromium.press(&format!("nav[aria-label='On this page'] a[href='#{section}']")).await;
             let seen = format!("((box) => box.bottom > 0 && box.top < innerHeight)(document.querySelector('#{section} h2').getBoundingClientRect())");

@@ -427,9 +427,24 @@ impl Chromium {
 
     /// Takes the network away from the page, or gives it back.
     pub(crate) async fn offline(&self, offline: bool) {
+        self.network(offline, 0).await;
+    }
+
+    /// Lets each answer take so many milliseconds more.
+    pub(crate) async fn slow(&self, latency: u32) {
+        self.network(false, latency).await;
+    }
+
+    async fn network(&self, offline: bool, latency: u32) {
         self.cdp("Network.enable", &json!({})).await;
-        let conditions = json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+        let conditions =
+            json!({"offline": offline, "latency": latency, "downloadThroughput": -1, "uploadThroughput": -1});
         self.cdp("Network.emulateNetworkConditions", &conditions).await;
+    }
+
+    /// Puts the reader into a time zone.
+    pub(crate) async fn lives_in(&self, zone: &str) {
+        self.cdp("Emulation.setTimezoneOverride", &json!({"timezoneId": zone})).await;
     }
 
     /// Has a program run in each document from here on before the document's own.

@@ -169,9 +169,11 @@ async fn the_own_password_is_changed_and_who_is_signed_in_elsewhere_is_out() {
         chromium.wait_text("#notices", "Your password is changed, and 1 other session has ended.").await;
         assert_eq!(server.as_(&elsewhere, "GET", "/v1/session", &json!({})).await.status, 401);
         server.sign_in(&person.email, new).await;
-        // This one goes on.
-        desk.open(PAGE).await;
-        chromium.shows("#sessions").await;
+        // This one goes on, and so does the page.
+        chromium.press(".avatar").await;
+        press(chromium, "#menu", "Sign out").await;
+        chromium.arrives(&desk.url("/login")).await;
+        chromium.shows("#password").await;
     })
     .await;
 }
