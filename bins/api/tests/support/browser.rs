@@ -49,6 +49,17 @@ struct Driver {
 
 impl Driver {
     async fn start() -> Self {
+        // It takes a free port of IPv6 and then the same one of IPv4, which somebody else may have got meanwhile.
+        for _ in 0..5 {
+            if let Some(started) = Self::try_start().await {
+                return started;
+            }
+        }
+        panic!("chromedriver finds no port");
+    }
+
+    /// None when its port was taken.
+    async fn try_start() -> Option<Self> {
         let home = tempfile::Builder::new().prefix("spc-").tempdir().unwrap();
         let mut command = Process::command("chromedriver");
         // Caches and certificates too belong to this browser alone.
@@ -57,12 +68,14 @@ impl Driver {
             command.env_remove(name);
         }
         let mut process = Process::spawn(command);
-        let port = process
+        let port: Option<u16> = process
             .line("the port of chromedriver", |line| {
-                line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
+                let started = line.split_once("started successfully on port ");
+                let port = started.and_then(|(_, port)| port.trim_end_matches('.').parse().ok());
+                port.map(Some).or_else(|| line.contains("port not available").then_some(None))
             })
             .await;
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), home, _process: process }
+        Some(Self { address: SocketAddr::from(([127, 0, 0, 1], port?)), home, _process: process })
     }
 
     /// The value that it answers. It leaves the connection open, whatever it is asked.
